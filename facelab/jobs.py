@@ -1,0 +1,549 @@
+"""Jobs and their answers: the plain data that crosses between the window and whoever does the work.
+
+A job is a frozen dataclass that has captured all its inputs; it reads no live state later and depends on no job before it.
+Arrays in jobs and answers are read-only; pixels are contiguous uint8 [N, H, W, 3].
+
+Who runs a job is told by its ``kind``:
+
+- ``"interactive"``: on the worker's thread, at any yield of a longer job. Of those that wait in one ``lane`` only the newest
+  is kept; a replaced ticket closes at once.
+- ``"short"``: on the worker's thread, in order, at any yield of a long job (opening, thumbnails, directions).
+- ``"long"``: on the worker's thread, one at a time, in order, pausable (projection, export).
+- ``"side"``: on a plain thread beside the worker, never with a network (photographs, files, downloads).
+
+To add a job: a dataclass here, and one method in ``engine/engine.py`` (or ``engine/desk.py`` for the side kind).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from facelab.latent.code import Code, Direction, Floats
+from facelab.latent.plane import Plane
+from facelab.latent.recipe import Recipe
+
+Kind: TypeAlias = Literal["interactive", "short", "long", "side"]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, contiguous and closed to writing; a copy only where it has to be one."""
+    array = np.ascontiguousarray(array)
+    array.flags.writeable = False
+    return array
+
+
+# -- answers ------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Answer:
+    """What a job gives; plain data."""
+
+
+@dataclass(frozen=True)
+class Progress(Answer):
+    """How far a job is.
+
+    Attributes:
+        done, total: in units of the job's own; a total of 0 means that it is not known.
+        message: what is being done, in a few words.
+    """
+
+    done: int
+    total: int
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Answer):
+    """Pictures, in the order of the recipes that were asked for.
+
+    Attributes:
+        pixels: uint8 [N, H, W, 3].
+        resolution: the side in pixels of what was computed; coarse ones come before ``final``.
+        final: whether this is the resolution that was asked for.
+        seconds: how long the generator took so far.
+    """
+
+    pixels: Pixels
+    resolution: int
+    final: bool = True
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles(Answer):
+    """Some tiles of a plane: their grid indices and pixels uint8 [N, r, r, 3]."""
+
+    cells: tuple[tuple[int, int], ...]
+    pixels: Pixels
+    resolution: int
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One row of W+ as a person sees it.
+
+    Attributes:
+        name: as in the network, "b8.conv0".
+        resolution: of the block, in pixels.
+        in_channels, out_channels: feature maps.
+        style: length of the style vector that the row makes.
+    """
+
+    name: str
+    resolution: int
+    in_channels: int
+    out_channels: int
+    style: int
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratorInfo(Answer):
+    """What was opened.
+
+    Attributes:
+        sha256: the generator's identity, over its canonical tensors and architecture.
+        file_sha256: of the file, for the catalogue and display.
+        family: "stylegan1", "stylegan2", "stylegan3-t", "stylegan3-r".
+        format: the kind of file it came from.
+        w_avg: mean of W, [C].
+        w_std: root mean square distance of one channel of W from its mean (a single number, one layer's).
+        layers: one entry per styled layer, coarse to fine.
+        noise_shapes: of the noise maps, coarse to fine; empty for StyleGAN3.
+        noise_works: whether any noise strength differs from zero.
+        ignored: what the file holds that facelab does not use.
+        notes: what a person should know ("w_avg was estimated from 10,000 z").
+    """
+
+    sha256: str
+    file_sha256: str
+    name: str
+    path: str | None
+    family: str
+    format: str
+    resolution: int
+    img_channels: int
+    num_ws: int
+    z_dim: int
+    w_dim: int
+    c_dim: int
+    parameters: int
+    w_avg: Floats
+    w_std: float
+    layers: tuple[LayerInfo, ...]
+    noise_shapes: tuple[tuple[int, int], ...]
+    noise_works: bool
+    device: str
+    precision: str
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Codes(Answer):
+    """Codes, in the order of what was asked for."""
+
+    codes: tuple[Code, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Directions(Answer):
+    """Directions found or read; ``shares`` is the share of variance or of eigenvalue of each, where there is one."""
+
+    directions: tuple[Direction, ...]
+    shares: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written(Answer):
+    """A file that is whole."""
+
+    path: Path
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionStep(Answer):
+    """A step of a projection.
+
+    Attributes:
+        run: the run's id.
+        steps: numbers of the steps whose losses came since the last answer, from 0.
+        losses: by term, one value per step; "total" is the weighted sum.
+        ws: the code after the last step, [L, C], when the step is one that is kept; else None.
+        pixels: the picture of that step, uint8 [H, W, 3], now and then; else None.
+        kept: whether ``ws`` belongs to the geometric subset that is kept.
+        best: the lowest loss so far.
+    """
+
+    run: str
+    steps: tuple[int, ...]
+    losses: Mapping[str, tuple[float, ...]]
+    ws: Floats | None = None
+    pixels: Pixels | None = None
+    kept: bool = False
+    best: float = float("inf")
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionState(Answer):
+    """All that a run needs to go on after a stop: ws, noise, Adam moments, random state, step, best; an opaque blob of arrays."""
+
+    run: str
+    step: int
+    blob: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectionDone(Answer):
+    """The end of a projection: the best code, with its optimised noise rounded to float16, and its picture uint8 [H, W, 3]."""
+
+    run: str
+    code: Code
+    loss: float
+    step: int
+    pixels: Pixels
+    stopped: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face found in a photograph.
+
+    Attributes:
+        box: left, top, right, bottom in upright full-resolution pixels.
+        landmarks: [68, 2], in the same pixels; empty where no landmark model is installed.
+        quad: the FFHQ crop, [4, 2]: top left, bottom left, bottom right, top right.
+        score: the detector's.
+    """
+
+    box: tuple[float, float, float, float]
+    landmarks: Floats
+    quad: Floats
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoOpened(Answer):
+    """A photograph: a copy of at most 1024 px for the screen, its full size (width, height), and the faces, largest first."""
+
+    path: Path
+    preview: Pixels
+    size: tuple[int, int]
+    faces: tuple[Face, ...]
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Cropped(Answer):
+    """An aligned crop, uint8 [size, size, 3], its quad in the photograph, and the share of it that lies outside the picture."""
+
+    pixels: Pixels
+    quad: Floats
+    outside: float
+
+
+@dataclass(frozen=True, eq=False)
+class Dropped(Answer):
+    """What a dropped file is: "generator", "photo", "recipe", "project", "latents"; a recipe comes along."""
+
+    path: Path
+    what: str
+    recipe: Recipe | None = None
+
+
+# -- jobs ---------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """Work to be done, with all its inputs."""
+
+    kind: ClassVar[Kind]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Render(Job):
+    """Draw each recipe with its own generator; answers with ``Images``, coarse to fine."""
+
+    kind = "interactive"
+    recipes: tuple[Recipe, ...]
+    resolution: int | None = None  # stop at this size; None is the generator's own
+    lane: str = "preview"  # of the waiting jobs in a lane, the newest wins
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RenderTiles(Job):
+    """Draw tiles of a plane; answers with ``Tiles``, a batch at a time, in the order given.
+
+    ``template`` gives psi, directions and noise to every tile; its sources are replaced by the tile's own code.
+    Tile (i, j) is the code at (u, v) = (i * step, j * step).
+    """
+
+    kind = "interactive"
+    plane: Plane
+    template: Recipe | None
+    cells: tuple[tuple[int, int], ...]
+    step: float
+    resolution: int
+    lane: str = "plane"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OpenGenerator(Job):
+    """Open a checkpoint (None is the embedded one); answers with ``GeneratorInfo``."""
+
+    kind = "short"
+    path: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SaveGenerator(Job):
+    """Write a generator as facelab's .safetensors; answers with ``Written``."""
+
+    kind = "short"
+    generator: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Thumbnails(Job):
+    """Draw small pictures of recipes; answers with ``Images``."""
+
+    kind = "short"
+    recipes: tuple[Recipe, ...]
+    resolution: int = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resolve(Job):
+    """Work each recipe out to the one W+ code that it draws; answers with ``Codes``."""
+
+    kind = "short"
+    recipes: tuple[Recipe, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FindDirections(Job):
+    """Directions by a method of ``latent.direction.METHODS``; answers with ``Directions``.
+
+    ``groups`` holds one or two groups of codes for the methods that compare faces.
+    """
+
+    kind = "short"
+    generator: str
+    method: str
+    count: int = 16
+    layers: tuple[int, int] | None = None
+    groups: tuple[tuple[Code, ...], ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProjectionSettings:
+    """How a photograph is encoded.
+
+    Attributes:
+        space: "w" or "w+".
+        steps: number of gradient steps.
+        learning_rate: Adam's, in units of 0.1 of NVIDIA's for a generator whose w_std is 1; ramped (FACTS: NVIDIA's ramps).
+        start: "w_avg", "w0", "seed", "encoder" or "code" (then ``start_code``).
+        seed: of every random number in the run.
+        losses: weight of each loss by its name in ``engine.losses.LOSSES``.
+        optimise_noise: whether noise maps are optimised along (a generator whose noise does nothing has none).
+        noise_weight: weight of the noise regularisation.
+        initial_noise: share of w_std that is added as noise to the code at the beginning.
+        features: path of a VGG16 weight file for the perceptual loss, or None.
+        near_w: weight of the penalty that keeps W+ near W.
+        stop_loss, stop_seconds: end early; None does not.
+        optimiser: "adam" or "lbfgs".
+    """
+
+    space: Literal["w", "w+"] = "w+"
+    steps: int = 500
+    learning_rate: float = 0.1
+    start: str = "w_avg"
+    start_code: Code | None = None
+    seed: int = 303
+    losses: Mapping[str, float] = field(default_factory=dict)
+    optimise_noise: bool = True
+    noise_weight: float = 1e5
+    initial_noise: float = 0.05
+    features: str | None = None
+    near_w: float = 0.0
+    stop_loss: float | None = None
+    stop_seconds: float | None = None
+    optimiser: Literal["adam", "lbfgs"] = "adam"
+    learn_layers: tuple[int, ...] | None = None
+    mask: Pixels | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Project(Job):
+    """Find the code that draws a picture. Answers: ``ProjectionStep``..., ``ProjectionState`` now and then, ``ProjectionDone``.
+
+    Attributes:
+        run: the run's id, made by the caller.
+        generator: SHA-256 of the open generator.
+        target: uint8 [S, S, 3], aligned.
+        settings: see `ProjectionSettings`.
+        resume: the blob of a ``ProjectionState`` to go on from.
+        name: of the photograph, for the code's origin.
+    """
+
+    kind = "long"
+    run: str
+    generator: str
+    target: Pixels
+    settings: ProjectionSettings = field(default_factory=ProjectionSettings)
+    resume: bytes | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExportMorph(Job):
+    """Write a morph through keyframes as a video; answers with ``Progress``..., ``Written``.
+
+    Attributes:
+        keys: the recipes it goes through, at least two.
+        path: .mp4, .webm, .mkv, .gif, .webp, or a folder for PNG frames.
+        seconds: length.
+        fps: pictures a second.
+        size: side in pixels; None is the generator's own.
+        easing: a name in ``latent.path.EASINGS``.
+        interpolation: "linear", "spherical" or "spline".
+        loop: go back to the first key at the end.
+    """
+
+    kind = "long"
+    keys: tuple[Recipe, ...]
+    path: Path
+    seconds: float = 4.0
+    fps: float = 30.0
+    size: int | None = None
+    easing: str = "ease"
+    interpolation: str = "linear"
+    loop: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExportPictures(Job):
+    """Draw recipes at full size and write each; answers with ``Progress``..., ``Written``. The suffix of a path gives its format."""
+
+    kind = "long"
+    recipes: tuple[Recipe, ...]
+    paths: tuple[Path, ...]
+    scale: int = 1
+    keep_recipe: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExportPlane(Job):
+    """Draw a rectangle of a plane as one picture with labelled axes; answers with ``Progress``..., ``Written``."""
+
+    kind = "long"
+    plane: Plane
+    template: Recipe | None
+    columns: tuple[float, ...]  # u of each column, left to right
+    rows: tuple[float, ...]  # v of each row, top to bottom
+    path: Path
+    tile: int | None = None
+    labels: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExportTable(Job):
+    """The rows-by-columns mixing table: each cell takes the layers in ``layers`` from its row's face, the rest from its column's."""
+
+    kind = "long"
+    columns: tuple[Recipe, ...]
+    rows: tuple[Recipe, ...]
+    layers: tuple[int, int]
+    path: Path
+    tile: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadLatents(Job):
+    """Read a file of latents; answers with ``Codes``. ``space`` settles a file that can be read in more than one way."""
+
+    kind = "short"
+    path: Path
+    generator: str
+    space: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WriteLatents(Job):
+    """Write codes as .face.safetensors, .npz, .npy or .pt by the suffix; answers with ``Written``."""
+
+    kind = "short"
+    recipes: tuple[Recipe, ...]
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OpenPhoto(Job):
+    """Open a photograph and find its faces; answers with ``PhotoOpened`` (no faces, and a message, where there is none)."""
+
+    kind = "side"
+    path: Path
+    upsample: int = 0
+    detector: Literal["hog", "cnn"] = "hog"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CropPhoto(Job):
+    """Cut a quad [4, 2] out of a photograph, at full resolution; answers with ``Cropped``."""
+
+    kind = "side"
+    path: Path
+    quad: Floats
+    size: int = 1024
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LookAtFile(Job):
+    """Tell what a dropped file is, by its contents; answers with ``Dropped``."""
+
+    kind = "side"
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Download(Job):
+    """Fetch an entry of the catalogue by its name; answers with ``Progress`` in bytes..., ``Written``."""
+
+    kind = "side"
+    entry: str
+
+
+# -- who does them ------------------------------------------------------------------------------------------------------
+class Engine(Protocol):
+    """Whatever runs jobs: the real engine, the desk of side jobs, or a test's fake."""
+
+    def run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:
+        """Work a job off.
+
+        Each yield is a place to cancel (the generator is closed) and to serve waiting interactive jobs; ``None`` yields only
+        that. No yield stands inside a torch context.
+
+        Raises:
+            FacelabError: the world is not as it must be.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what is held; nothing is run afterwards."""
+        ...
+
+    def trim(self) -> None:
+        """Give memory back that is only cached; called when nothing waits."""
+        ...

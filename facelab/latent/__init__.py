@@ -1,0 +1,1 @@
+"""Latent maths: numpy in, numpy out; knows neither torch nor Qt."""

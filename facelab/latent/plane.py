@@ -1,0 +1,108 @@
+"""The plane of faces: three codes, or codes and directions, span it; every point of it is a code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from facelab.errors import BadArgument
+from facelab.latent.code import Code, Direction, Floats, Space, Value, digest_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plane(Value):
+    """An endless flat piece of Z, W or W+.
+
+    The point (u, v) is origin + u (x - origin) + v (y - origin); where an axis is a direction it is origin + u sigma direction.
+    In Z the length of a code does not matter (the mapping network normalises it), so a plane there is a patch of a sphere.
+
+    Attributes:
+        origin: the face at (0, 0).
+        x, y: the faces at (1, 0) and (0, 1), or directions of which one unit is one sigma.
+    """
+
+    origin: Code
+    x: Code | Direction
+    y: Code | Direction
+
+    def __post_init__(self) -> None:
+        for axis in (self.x, self.y):
+            if axis.generator != self.origin.generator:
+                raise BadArgument("the three anchors of a plane belong to one generator")
+            if isinstance(axis, Code) and axis.space != self.origin.space:
+                raise BadArgument(
+                    f"the anchors of a plane lie in one space; {axis.space} and {self.origin.space} were given"
+                )
+            if isinstance(axis, Direction) and self.space == "z":
+                raise BadArgument("directions live in W: use a plane in W or W+")
+            shape = axis.array.shape if isinstance(axis, Code) else axis.vector.shape
+            if shape != self.origin.array.shape and not (
+                isinstance(axis, Direction) and shape == self.origin.array.shape[-1:]
+            ):
+                raise BadArgument(
+                    f"the anchors of a plane have one shape; {shape} and {self.origin.array.shape} were given"
+                )
+
+    @property
+    def space(self) -> Space:
+        return self.origin.space
+
+    @property
+    def generator(self) -> str:
+        return self.origin.generator
+
+    @cached_property
+    def digest(self) -> str:
+        return digest_of([self.origin.digest, self.x.digest, self.y.digest])
+
+    @cached_property
+    def _axes(self) -> tuple[Floats, Floats]:
+        return self._axis(self.x), self._axis(self.y)
+
+    def _axis(self, end: Code | Direction) -> Floats:
+        if isinstance(end, Code):
+            return np.asarray(end.array - self.origin.array, np.float32)
+        return np.asarray(np.broadcast_to(end.vector * np.float32(end.sigma), self.origin.array.shape), np.float32)
+
+    def at(self, u: float, v: float) -> Code:
+        """The code at (u, v). The three anchors come back as they are, with their own noise and origin."""
+        for corner, end in (((0.0, 0.0), self.origin), ((1.0, 0.0), self.x), ((0.0, 1.0), self.y)):
+            if (u, v) == corner and isinstance(end, Code):
+                return end
+        across, up = self._axes
+        array = self.origin.array + np.float32(u) * across + np.float32(v) * up
+        return Code(
+            array=array,
+            space=self.space,
+            generator=self.generator,
+            origin={"plane": [round(float(u), 6), round(float(v), 6)]},
+            label=self.origin.label,
+        )
+
+    def coordinates(self, code: Code) -> tuple[float, float]:
+        """The point of the plane nearest to a code, by least squares."""
+        across, up = (a.ravel().astype(np.float64) for a in self._axes)
+        away = (code.array - self.origin.array).ravel().astype(np.float64)
+        (u, v), *_ = np.linalg.lstsq(np.stack([across, up], 1), away, rcond=None)
+        return float(u), float(v)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"origin": self.origin.to_json(), "x": self.x.to_json(), "y": self.y.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Plane:
+        """The plane of ``to_json``.
+
+        Raises:
+            BadArgument: the value is not one.
+        """
+        if not isinstance(value, dict):
+            raise BadArgument("this is not a plane")
+        x, y = (
+            Direction.from_json(e) if isinstance(e, dict) and "vector" in e else Code.from_json(e)
+            for e in (value.get("x"), value.get("y"))
+        )
+        return cls(origin=Code.from_json(value.get("origin")), x=x, y=y)

@@ -1,0 +1,41 @@
+"""What all tests share: where foreign test data lies, and that no thread or window outlives its test."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Tests run without a screen unless they are marked as needing one and start a display of their own.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Checkpoint fixtures and portraits that are not the project's to ship."""
+    where = os.environ.get("FACELAB_TEST_DATA")
+    if not where:
+        pytest.skip("FACELAB_TEST_DATA is not set: checkpoint fixtures and portraits are not here")
+    return Path(where).resolve()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.is_alive() and not t.daemon]
+    for thread in left:
+        thread.join(2)
+    left = [t for t in left if t.is_alive()]
+    assert not left, f"threads left running: {left}"
+
+
+@pytest.fixture(autouse=True)
+def own_user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, data and caches of the person who runs the tests are never touched."""
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
