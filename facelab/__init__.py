@@ -6,6 +6,7 @@ The names of the Python API (``open``, ``encode``, ``load_latents``, the errors)
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 __version__ = "0.1.0"
@@ -18,8 +19,8 @@ def __getattr__(name: str) -> Any:
         from facelab import api
 
         return getattr(api, name)
-    from facelab import errors
-
+    # Not ``from facelab import errors``, which would ask this very function for it.
+    errors = importlib.import_module("facelab.errors")
     if isinstance(getattr(errors, name, None), type):
         return getattr(errors, name)
     raise AttributeError(f"module 'facelab' has no attribute {name!r}")

@@ -8,6 +8,7 @@ format is a dictionary of the same names.
 from __future__ import annotations
 
 import abc
+import collections
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -55,6 +56,7 @@ class Network(nn.Module, abc.ABC):
         noise_shapes: (height, width) of each noise map, coarse to fine; empty for StyleGAN3.
         block_resolutions: what ``steps`` goes through, coarse to fine.
         has_previews: whether the blocks before the last one give a picture too.
+        w_avg_estimated: w_avg was not in the file but sampled; the generator's identity leaves it out then.
     """
 
     family: str
@@ -68,6 +70,7 @@ class Network(nn.Module, abc.ABC):
     noise_shapes: tuple[tuple[int, int], ...]
     block_resolutions: tuple[int, ...]
     has_previews: bool = False
+    w_avg_estimated: bool = False
     mapping: nn.Module
     synthesis: nn.Module
 
@@ -140,9 +143,7 @@ class Network(nn.Module, abc.ABC):
             BadArgument: a shape, a resolution or a transform does not fit this network.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise BadArgument(
-                f"ws must be [N, {self.num_ws}, {self.w_dim}] for this generator, got {list(ws.shape)}"
-            )
+            raise BadArgument(f"ws must be [N, {self.num_ws}, {self.w_dim}] for this generator, got {list(ws.shape)}")
         size = self.resolution if resolution is None else resolution
         if size not in self.preview_resolutions():
             raise BadArgument(f"resolution must be one of {list(self.preview_resolutions())}, got {resolution}")
@@ -165,13 +166,12 @@ class Network(nn.Module, abc.ABC):
         resolution: int | None = None,
     ) -> Tensor:
         """The last picture of ``steps``: float32 [N, img_channels, H, W], about [-1, 1], not clipped."""
-        picture: Tensor | None = None
-        for _, picture in self.steps(
+        pictures = self.steps(
             ws, noise=noise, noise_strength=noise_strength, transform=transform, resolution=resolution
-        ):
-            pass
-        assert picture is not None, "the last block of a network always gives its picture"
-        return picture
+        )
+        _, last = collections.deque(pictures, maxlen=1).pop()
+        assert last is not None, "the last block of a network always gives its picture"
+        return last
 
     def preview_resolutions(self) -> tuple[int, ...]:
         """The sizes at which ``steps`` and ``synthesize`` can stop, small to large."""

@@ -1,0 +1,96 @@
+"""facelab's own format: one .safetensors with canonical tensor names and the architecture in its metadata.
+
+Specified in docs/formats.md, "Generators".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from facelab.checkpoints.assemble import W_AVG, assemble
+from facelab.checkpoints.contents import Contents
+from facelab.errors import CheckpointError
+from facelab.nets import FAMILIES, Network
+
+FORMAT = "facelab.generator"
+VERSION = "1"
+name = "facelab"
+
+_RESERVED = ("format", "version", "family", "architecture", "sha256", "w_avg")
+
+
+def detect(contents: Contents) -> bool:
+    """Whether the metadata bear facelab's mark."""
+    return contents.container == "safetensors" and contents.metadata.get("format") == FORMAT
+
+
+def load(contents: Contents) -> Network:
+    """The network of one of facelab's own files."""
+    fields = contents.metadata
+    if fields.get("version") != VERSION:
+        raise CheckpointError(
+            f"the file has version {fields.get('version', 'none')!s:.20} of facelab's format, this facelab reads "
+            f"{VERSION}; update facelab"
+        )
+    family = fields.get("family", "")
+    if family not in FAMILIES:
+        raise CheckpointError(f"the file names a generator family, {family!r:.40}, that this facelab does not have")
+    try:
+        architecture = json.loads(fields.get("architecture", ""))
+    except (ValueError, RecursionError):
+        raise CheckpointError("the architecture in the file's metadata is not readable; the file is damaged") from None
+    if not isinstance(architecture, dict):
+        raise CheckpointError("the architecture in the file's metadata is not a table; the file is damaged")
+    network = assemble(contents, family, architecture, contents.value)
+    if fields.get("w_avg") == "estimated":
+        network.w_avg_estimated = True
+        contents.notes.append("w_avg was estimated when the file was converted")
+    return network
+
+
+def extra_metadata(contents: Contents) -> dict[str, str]:
+    """The fields that the writer added: name, licence, origin."""
+    return {key: value for key, value in contents.metadata.items() if key not in _RESERVED}
+
+
+def write(network: Network, path: Path, metadata: Mapping[str, str], *, half: bool) -> None:
+    """Write to ``path``, which should be a temporary name; see ``facelab.checkpoints.save``."""
+    tensors = {}
+    for key, tensor in network.state_dict().items():
+        value = tensor.detach().to("cpu", torch.float32).contiguous()
+        if half and key.startswith("synthesis.") and value.ndim >= 2:
+            value = value.to(torch.float16)
+        tensors[key] = value
+    fields = {
+        **metadata,
+        "format": FORMAT,
+        "version": VERSION,
+        "family": network.family,
+        "architecture": json.dumps(network.architecture, sort_keys=True),
+        "sha256": identity(network),
+        "w_avg": "estimated" if network.w_avg_estimated else "exact",
+    }
+    mode = path.stat().st_mode
+    save_file(tensors, path, fields)
+    path.chmod(mode)  # the library makes its files readable by their owner alone
+
+
+def identity(network: Network) -> str:
+    """SHA-256 over family, architecture and canonical float32 tensors in the order of their names.
+
+    A w_avg that was only estimated is left out, so that a file and its conversion are one model.
+    """
+    digest = hashlib.sha256()
+    digest.update(json.dumps([network.family, network.architecture], sort_keys=True).encode())
+    for key, tensor in sorted(network.state_dict().items()):
+        if key == W_AVG and network.w_avg_estimated:
+            continue
+        digest.update(f"\n{key} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4", copy=False).data)
+    return digest.hexdigest()
