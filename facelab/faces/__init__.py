@@ -1,0 +1,1 @@
+"""From a photograph to an aligned face: opening, detection, alignment, identity. numpy, Pillow, cv2 and dlib; no torch."""
