@@ -266,6 +266,7 @@ class Job:
     """Work to be done, with all its inputs."""
 
     kind: ClassVar[Kind]
+    doing: ClassVar[str]  # for the status line, in a few words
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -273,6 +274,7 @@ class Render(Job):
     """Draw each recipe with its own generator; answers with ``Images``, coarse to fine."""
 
     kind = "interactive"
+    doing = "drawing"
     recipes: tuple[Recipe, ...]
     resolution: int | None = None  # stop at this size; None is the generator's own
     lane: str = "preview"  # of the waiting jobs in a lane, the newest wins
@@ -287,6 +289,7 @@ class RenderTiles(Job):
     """
 
     kind = "interactive"
+    doing = "drawing the plane"
     plane: Plane
     template: Recipe | None
     cells: tuple[tuple[int, int], ...]
@@ -300,6 +303,7 @@ class OpenGenerator(Job):
     """Open a checkpoint (None is the embedded one); answers with ``GeneratorInfo``."""
 
     kind = "short"
+    doing = "opening a generator"
     path: Path | None = None
     device: str = "auto"
 
@@ -309,6 +313,7 @@ class SaveGenerator(Job):
     """Write a generator as facelab's .safetensors; answers with ``Written``."""
 
     kind = "short"
+    doing = "saving the generator"
     generator: str
     path: Path
 
@@ -318,6 +323,7 @@ class Thumbnails(Job):
     """Draw small pictures of recipes; answers with ``Images``."""
 
     kind = "short"
+    doing = "drawing thumbnails"
     recipes: tuple[Recipe, ...]
     resolution: int = 64
 
@@ -327,6 +333,7 @@ class Resolve(Job):
     """Work each recipe out to the one W+ code that it draws; answers with ``Codes``."""
 
     kind = "short"
+    doing = "working out codes"
     recipes: tuple[Recipe, ...]
 
 
@@ -338,6 +345,7 @@ class FindDirections(Job):
     """
 
     kind = "short"
+    doing = "finding directions"
     generator: str
     method: str
     count: int = 16
@@ -399,6 +407,7 @@ class Project(Job):
     """
 
     kind = "long"
+    doing = "encoding"
     run: str
     generator: str
     target: Pixels
@@ -423,6 +432,7 @@ class ExportMorph(Job):
     """
 
     kind = "long"
+    doing = "writing a video"
     keys: tuple[Recipe, ...]
     path: Path
     seconds: float = 4.0
@@ -438,6 +448,7 @@ class ExportPictures(Job):
     """Draw recipes at full size and write each; answers with ``Progress``..., ``Written``. The suffix of a path gives its format."""
 
     kind = "long"
+    doing = "writing pictures"
     recipes: tuple[Recipe, ...]
     paths: tuple[Path, ...]
     scale: int = 1
@@ -449,6 +460,7 @@ class ExportPlane(Job):
     """Draw a rectangle of a plane as one picture with labelled axes; answers with ``Progress``..., ``Written``."""
 
     kind = "long"
+    doing = "writing the plane"
     plane: Plane
     template: Recipe | None
     columns: tuple[float, ...]  # u of each column, left to right
@@ -463,6 +475,7 @@ class ExportTable(Job):
     """The rows-by-columns mixing table: each cell takes the layers in ``layers`` from its row's face, the rest from its column's."""
 
     kind = "long"
+    doing = "writing the table"
     columns: tuple[Recipe, ...]
     rows: tuple[Recipe, ...]
     layers: tuple[int, int]
@@ -475,6 +488,7 @@ class ReadLatents(Job):
     """Read a file of latents; answers with ``Codes``. ``space`` settles a file that can be read in more than one way."""
 
     kind = "short"
+    doing = "reading latents"
     path: Path
     generator: str
     space: str | None = None
@@ -485,6 +499,7 @@ class WriteLatents(Job):
     """Write codes as .face.safetensors, .npz, .npy or .pt by the suffix; answers with ``Written``."""
 
     kind = "short"
+    doing = "writing latents"
     recipes: tuple[Recipe, ...]
     path: Path
 
@@ -494,6 +509,7 @@ class OpenPhoto(Job):
     """Open a photograph and find its faces; answers with ``PhotoOpened`` (no faces, and a message, where there is none)."""
 
     kind = "side"
+    doing = "looking for faces"
     path: Path
     upsample: int = 0
     detector: Literal["hog", "cnn"] = "hog"
@@ -504,6 +520,7 @@ class CropPhoto(Job):
     """Cut a quad [4, 2] out of a photograph, at full resolution; answers with ``Cropped``."""
 
     kind = "side"
+    doing = "cropping"
     path: Path
     quad: Floats
     size: int = 1024
@@ -514,6 +531,7 @@ class LookAtFile(Job):
     """Tell what a dropped file is, by its contents; answers with ``Dropped``."""
 
     kind = "side"
+    doing = "looking at a file"
     path: Path
 
 
@@ -522,6 +540,7 @@ class Download(Job):
     """Fetch an entry of the catalogue by its name; answers with ``Progress`` in bytes..., ``Written``."""
 
     kind = "side"
+    doing = "downloading"
     entry: str
 
 

@@ -121,6 +121,11 @@ class Inbox:
     def waits_in(self, lane: str) -> bool:
         return lane in self.lanes
 
+    def waiting_lanes(self) -> list[str]:
+        """The lanes in which a job waits."""
+        with self.changed:
+            return list(self.lanes)
+
     def withdraw(self, item: Item) -> bool:
         """Takes back a job that has not begun; False when it has."""
         with self.changed:
@@ -198,6 +203,11 @@ def finish(item: Item, end: End, post: Post) -> None:
     post(item.id, "closed", end)
 
 
+def held(item: Item) -> bool:
+    """Whether a person has paused it; a cancel ends a pause."""
+    return item.paused.is_set() and not item.cancel.is_set()
+
+
 class Scheduler:
     """Serves the inbox with one engine, stage by stage; knows no Qt."""
 
@@ -208,6 +218,7 @@ class Scheduler:
         self.running: dict[str, Item] = {}  # by lane
         self.short: Item | None = None
         self.long: Item | None = None
+        self.aside: list[Item] = []  # long jobs that a person has paused
 
     def turn(self) -> bool:
         """One round; False when there was nothing to do."""
@@ -218,13 +229,26 @@ class Scheduler:
             worked = True
             if self._stage(self.short):
                 self.short = None
-        if self.long is None:
-            self.long = self.inbox.take("long")
-        if self.long is not None and (not self.long.paused.is_set() or self.long.cancel.is_set()):
+        self._choose_long()
+        if self.long is not None:
             worked = True
             if self._stage(self.long):
                 self.long = None
         return worked
+
+    def _choose_long(self) -> None:
+        """A paused job steps aside for the next one, and goes on before any that has not begun."""
+        if self.long is not None and held(self.long):
+            self.aside.append(self.long)
+            self.long = None
+        if self.long is None:
+            self.long = next((item for item in self.aside if not held(item)), None)
+            if self.long is not None:
+                self.aside.remove(self.long)
+            else:
+                self.long = self.inbox.take("long")
+                if self.long is not None and held(self.long):
+                    self._choose_long()
 
     def _stage(self, item: Item) -> bool:
         return advance(item, self.engine, self.post)
@@ -233,7 +257,7 @@ class Scheduler:
         """Each lane's newest job, at most one begun per lane and `ROUND` seconds in all; what is not ready goes on next round."""
         start = time.monotonic()
         worked = False
-        for lane in sorted({*self.running, *self.inbox.lanes}):
+        for lane in sorted({*self.running, *self.inbox.waiting_lanes()}):
             while time.monotonic() - start < ROUND:
                 item = self._current(lane)
                 if item is None:
@@ -261,14 +285,15 @@ class Scheduler:
     def describe(self) -> str:
         """What is being done, in a few words."""
         item = self.long or self.short or next(iter(self.running.values()), None)
-        return "" if item is None else type(item.job).__name__
+        return "" if item is None else item.job.doing
 
     def close(self) -> None:
         """Ends all that runs."""
-        for item in (*self.running.values(), self.short, self.long):
+        for item in (*self.running.values(), self.short, self.long, *self.aside):
             if item is not None:
                 finish(item, "cancelled", self.post)
         self.running.clear()
+        self.aside.clear()
         self.short = self.long = None
 
 
@@ -308,32 +333,30 @@ class _Worker(QThread):
         self._post(0, "ready", None)
         scheduler = Scheduler(self._inbox, engine, self._post)
         last = ""
-        idle_since: float | None = time.monotonic()
+        trim_at: float | None = None
         while not self._inbox.stopping:
+            text = ""
             if scheduler.turn():
-                idle_since = time.monotonic()
+                trim_at = time.monotonic() + IDLE
                 text = scheduler.describe()
-            else:
-                text = ""
-                with self._inbox.changed:
-                    if not self._waiting(scheduler):
-                        self._inbox.changed.wait(1.0)
-                if idle_since is not None and time.monotonic() - idle_since > IDLE:
-                    idle_since = None
-                    self._trim(engine)
             if text != last:
                 last = text
                 self._post(0, "status", text)
+            if text:
+                continue
+            with self._inbox.changed:
+                if not self._waiting(scheduler):
+                    self._inbox.changed.wait(None if trim_at is None else max(0.0, trim_at - time.monotonic()))
+            if trim_at is not None and time.monotonic() >= trim_at:
+                trim_at = None
+                self._trim(engine)
         scheduler.close()
         engine.close()
 
     def _waiting(self, scheduler: Scheduler) -> bool:
-        long = scheduler.long
-        inbox = self._inbox
-        resumed = long is not None and (not long.paused.is_set() or long.cancel.is_set())
-        return bool(
-            inbox.stopping or inbox.lanes or inbox.queues["short"] or resumed or (long is None and inbox.queues["long"])
-        )
+        queues = self._inbox.queues
+        resumed = any(not held(item) for item in scheduler.aside)
+        return bool(self._inbox.stopping or self._inbox.lanes or queues["short"] or queues["long"] or resumed)
 
     @staticmethod
     def _trim(engine: Engine) -> None:
@@ -349,7 +372,6 @@ class _Side(threading.Thread):
     def __init__(self, number: int, make_desk: Callable[[], Engine], inbox: Inbox, post: Post) -> None:
         super().__init__(name=f"facelab-side-{number}", daemon=False)
         self._make_desk, self._inbox, self._post = make_desk, inbox, post
-        self.current: Item | None = None
 
     def run(self) -> None:
         desk: Engine | None = None
@@ -358,13 +380,12 @@ class _Side(threading.Thread):
                 self._inbox.changed.wait_for(lambda: self._inbox.stopping or self._inbox.queues["side"])
                 if self._inbox.stopping:
                     break
-                item = self.current = self._inbox.queues["side"].popleft()
+                item = self._inbox.queues["side"].popleft()
             if desk is None:
                 desk = make(self._make_desk)
             while not advance(item, desk, self._post):
                 if self._inbox.stopping:
                     item.cancel.set()
-            self.current = None
         if desk is not None:
             desk.close()
 
@@ -441,6 +462,7 @@ class Client(QObject):
         self._tickets: dict[int, Ticket] = {}
         self._closed = False
         self._milliseconds: float | None = None
+        self._doing = ""
         self._posted.connect(self._receive, Qt.ConnectionType.QueuedConnection)
         self._worker = _Worker(make_engine, self._inbox, self._posted.emit)
         self._sides = [_Side(n, make_desk, self._inbox, self._posted.emit) for n in range(SIDE_THREADS)]
@@ -484,6 +506,7 @@ class Client(QObject):
         if message == "ready":
             self.ready.emit()
         elif message == "status":
+            self._doing = payload
             self.status.emit(Status(payload, bool(payload), self._milliseconds))
         elif (ticket := self._tickets.get(number)) is not None:
             if message == "started" and ticket.state == "waiting":
@@ -492,6 +515,7 @@ class Client(QObject):
             elif message == "answer":
                 if isinstance(payload, Images) and payload.seconds:
                     self._milliseconds = 1000 * payload.seconds / max(1, len(payload.pixels))
+                    self.status.emit(Status(self._doing, bool(self._doing), self._milliseconds))
                 (ticket.progressed if isinstance(payload, Progress) else ticket.answered).emit(payload)
             elif message == "failed":
                 ticket.failed.emit(payload)
