@@ -1,0 +1,311 @@
+"""The engine: one method per job, each a generator that yields answers; see ``jobs.Engine`` for the protocol.
+
+It owns the open generators and what was drawn lately. It runs on one thread; no yield stands inside a torch context.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from functools import singledispatchmethod
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facelab import checkpoints
+from facelab.assets import EMBEDDED_GENERATOR, resource
+from facelab.engine import memory
+from facelab.engine.model import Look, Model, Recent, to_pixels
+from facelab.errors import BadArgument, OutOfMemory, WrongGenerator
+from facelab.jobs import (
+    Answer,
+    Codes,
+    GeneratorInfo,
+    Images,
+    Job,
+    OpenGenerator,
+    Pixels,
+    Render,
+    RenderTiles,
+    Resolve,
+    SaveGenerator,
+    Thumbnails,
+    Tiles,
+    Written,
+    read_only,
+)
+from facelab.latent.code import Code, Floats
+from facelab.latent.recipe import Recipe
+
+MODELS = 3  # generators that stay in memory
+TILES = 128 << 20  # bytes of finished tiles that are kept
+COARSE = 32  # pixels; a picture smaller than this shows nobody anything
+
+
+class TorchEngine:
+    """Runs interactive, short and long jobs with torch."""
+
+    def __init__(self, device: str = "auto") -> None:
+        """
+        Args:
+            device: where generators go that are opened with device "auto": "auto", "cpu", "cuda" or "mps".
+        """
+        self._device = device
+        self._models: Recent[tuple[str, str | None], Model] = Recent(MODELS)
+        # Where a generator lay that has been put out of memory since, and the device that it was on.
+        self._known: dict[str, tuple[Path, str]] = {}
+        self._tiles: Recent[tuple[object, ...], Pixels] = Recent(TILES, lambda tile: tile.nbytes)
+
+    def run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:
+        """Work a job off; see ``jobs.Engine``."""
+        return self._run(job, cancel)
+
+    def trim(self) -> None:
+        """Give memory back that is only cached."""
+        self._tiles.clear()
+        for model in self._models.values():
+            model.trim()
+        memory.give_back()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._tiles.clear()
+        for model in self._models.clear():
+            model.close()
+        memory.give_back()
+
+    @singledispatchmethod
+    def _run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:
+        raise TypeError(f"no engine method for {type(job).__name__}")
+
+    # -- generators -------------------------------------------------------------------------------------------------
+    @_run.register
+    def _open(self, job: OpenGenerator, cancel: threading.Event) -> Iterator[Answer | None]:
+        path = resource(EMBEDDED_GENERATOR) if job.path is None else job.path
+        device = self._device if job.device == "auto" else job.device
+        model = self._load(path, device)
+        yield None
+        for _ in model.measure():
+            yield None
+        yield model.info()
+
+    @_run.register
+    def _save(self, job: SaveGenerator, cancel: threading.Event) -> Iterator[Answer | None]:
+        model = self.model(job.generator)
+        yield None
+        checkpoints.save(model.network, job.path, model.checkpoint.metadata)
+        yield Written(job.path)
+
+    def model(self, sha256: str, tuning: str | None = None) -> Model:
+        """The open generator of an identity; one that was put out of memory is read again.
+
+        Raises:
+            WrongGenerator: it was never opened here, or the tuning is not here.
+        """
+        model = self._models.get((sha256, tuning))
+        if model is not None:
+            return model
+        if tuning is not None:
+            raise WrongGenerator(
+                "this face was drawn with a generator that was tuned to its photograph, and that tuning is not here; "
+                "tune it again, or draw it with the generator as it was"
+            )
+        if sha256 in self._known:
+            path, device = self._known[sha256]
+            model = self._load(path, device)
+        elif not self._known:
+            # A face of the embedded generator can be drawn before anybody opened it.
+            model = self._load(resource(EMBEDDED_GENERATOR), self._device)
+        if model is None or model.sha256 != sha256:
+            raise WrongGenerator(
+                f"this face belongs to a generator ({sha256[:12]}) that is not open; open its checkpoint first"
+            )
+        return model
+
+    def _load(self, path: Path, device: str) -> Model:
+        model = Model.open(path, device)
+        self._known[model.sha256] = (path, device)
+        for old in self._models.put((model.sha256, None), model):
+            old.close()
+        return model
+
+    # -- pictures ---------------------------------------------------------------------------------------------------
+    @_run.register
+    def _render(self, job: Render, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield from self.draw(job.recipes, job.resolution, coarse=True)
+
+    @_run.register
+    def _thumbnails(self, job: Thumbnails, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield from self.draw(job.recipes, job.resolution)
+
+    @_run.register
+    def _resolve(self, job: Resolve, cancel: threading.Event) -> Iterator[Answer | None]:
+        codes = []
+        for recipe in job.recipes:
+            codes.append(self.resolve(recipe))
+            yield None
+        yield Codes(tuple(codes))
+
+    def resolve(self, recipe: Recipe) -> Code:
+        """The one W+ code that a recipe draws, with its own noise where the recipe uses that."""
+        model = self.model(recipe.generator, recipe.tuning)
+        return Code(
+            array=model.ws(recipe),
+            space="w+",
+            generator=recipe.generator,
+            origin=recipe.sources[0].origin if len(recipe.sources) == 1 else {},
+            noise=model.own_noise(recipe) if recipe.noise.mode == "own" else None,
+        )
+
+    @_run.register
+    def _render_tiles(self, job: RenderTiles, cancel: threading.Event) -> Iterator[Answer | None]:
+        plane = job.plane
+        template = (job.template or Recipe.of(plane.origin)).change(sources=(plane.origin,), weights=())
+        model = self.model(plane.generator, template.tuning)
+        side = model.check_resolution(job.resolution)
+        name = (plane.generator, template.digest, plane.digest, job.step)
+        found = [cell for cell in job.cells if self._tiles.get((*name, cell, side)) is not None]
+        if found:
+            yield self._cached(name, found, side)
+        left = [cell for cell in job.cells if cell not in set(found)]
+        coarse = max(COARSE // 2, side // 4)
+        for size in (coarse, side) if model.network.has_previews and coarse < side else (side,):
+            count = model.batch(size)
+            for start in range(0, len(left), count):
+                cells = left[start : start + count]
+                fresh = [cell for cell in cells if self._tiles.get((*name, cell, size)) is None]
+                codes = [plane.at(i * job.step, j * job.step) for i, j in fresh]
+                for images in self.draw([template.change(sources=(c,)) for c in codes], size) if fresh else ():
+                    if images is None:
+                        yield None
+                        continue
+                    for cell, pixels in zip(fresh, images.pixels, strict=True):
+                        self._tiles.put((*name, cell, size), pixels)
+                yield self._cached(name, cells, size)
+
+    def _cached(self, name: tuple[object, ...], cells: Sequence[tuple[int, int]], side: int) -> Tiles:
+        tiles = [self._tiles.get((*name, cell, side)) for cell in cells]
+        return Tiles(tuple(cells), read_only(np.stack([t for t in tiles if t is not None])), side)
+
+    def draw(
+        self, recipes: Sequence[Recipe], resolution: int | None = None, *, coarse: bool = False
+    ) -> Iterator[Images | None]:
+        """Draw recipes, each with its own generator.
+
+        Args:
+            recipes: at least one; their generators give one size.
+            resolution: where to stop; None is the generator's own.
+            coarse: answer with coarse pictures on the way.
+
+        Yields:
+            ``Images`` of all recipes in their order, the last one ``final``; None between the stages.
+
+        Raises:
+            BadArgument: a code or the resolution does not fit, or the sizes differ.
+            WrongGenerator: a generator is not open.
+            OutOfMemory: not even one picture fits.
+        """
+        clock = _Clock()
+        batches, side, previews = self._batches(recipes, resolution)
+        if len(batches) == 1:
+            ((indices, model, ws, look),) = batches
+            order = np.argsort(indices)
+            for pixels in self._draw(model, ws, look, side, coarse):
+                clock.stop()
+                yield None if pixels is None else _images(pixels[order], side, clock.spent)
+                clock.start()
+            return
+        for size in (COARSE, side) if coarse and previews and side > 2 * COARSE else (side,):
+            whole = np.empty((len(recipes), size, size, 3), np.uint8)
+            for indices, model, ws, look in batches:
+                for pixels in self._draw(model, ws, look, size, False):
+                    clock.stop()
+                    yield None
+                    clock.start()
+                whole[indices] = pixels
+            clock.stop()
+            yield _images(whole, side, clock.spent)
+            clock.start()
+
+    def _batches(
+        self, recipes: Sequence[Recipe], resolution: int | None
+    ) -> tuple[list[tuple[list[int], Model, Floats, Look]], int, bool]:
+        """What can be drawn together: (places, generator, codes, look) of each batch, the size, whether previews come."""
+        if not recipes:
+            raise BadArgument("there is nothing to draw: give at least one recipe")
+        groups: dict[tuple[str, str | None, Look], list[int]] = {}
+        models: dict[tuple[str, str | None], Model] = {}
+        codes = []
+        for index, recipe in enumerate(recipes):
+            key = (recipe.generator, recipe.tuning)
+            model = models[key] = self.model(*key)
+            codes.append(model.ws(recipe))
+            groups.setdefault((*key, model.look(recipe)), []).append(index)
+        sides = {model.check_resolution(resolution) for model in models.values()}
+        if len(sides) > 1:
+            raise BadArgument(
+                "these faces belong to generators of different sizes; give a resolution that all can draw"
+            )
+        side = sides.pop()
+        batches = []
+        for (sha256, tuning, look), places in groups.items():
+            model = models[sha256, tuning]
+            count = model.batch(side)
+            for start in range(0, len(places), count):
+                part = places[start : start + count]
+                batches.append((part, model, np.stack([codes[i] for i in part]), look))
+        return batches, side, all(m.network.has_previews for m in models.values())
+
+    def _draw(self, model: Model, ws: Floats, look: Look, side: int, coarse: bool) -> Iterator[Pixels | None]:
+        """Draw one batch; the last item is the whole pictures, earlier ones are coarse or None."""
+        try:
+            for _, picture in model.steps(ws, look, side):
+                if picture is None:
+                    yield None
+                    continue
+                size = picture.shape[-1]
+                yield to_pixels(picture) if size == side or (coarse and size >= COARSE) else None
+            return
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        # Here the failed attempt's tensors are gone with its traceback.
+        self.trim()
+        if len(ws) == 1:
+            raise OutOfMemory(
+                f"not even one picture of {side} px fits in memory; draw it smaller or close other programs"
+            )
+        parts = []
+        for half in np.array_split(ws, 2):
+            for pixels in self._draw(model, half, look, side, False):
+                yield None
+            assert pixels is not None
+            parts.append(pixels)
+        yield np.concatenate(parts)
+
+
+class _Clock:
+    """Seconds spent working, without those in which others were served."""
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self.start()
+
+    def start(self) -> None:
+        self._since = time.perf_counter()
+
+    def stop(self) -> None:
+        self.spent += time.perf_counter() - self._since
+
+
+def _images(pixels: Pixels, side: int, seconds: float) -> Images:
+    return Images(read_only(pixels), pixels.shape[1], pixels.shape[1] == side, seconds)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text
