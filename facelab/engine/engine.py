@@ -22,7 +22,6 @@ from facelab.errors import BadArgument, OutOfMemory, WrongGenerator
 from facelab.jobs import (
     Answer,
     Codes,
-    GeneratorInfo,
     Images,
     Job,
     OpenGenerator,
@@ -208,26 +207,33 @@ class TorchEngine:
             OutOfMemory: not even one picture fits.
         """
         clock = _Clock()
+        for pixels, side in self._drawing(recipes, resolution, coarse):
+            clock.stop()
+            if pixels is None:
+                yield None
+            else:
+                yield Images(read_only(pixels), pixels.shape[1], pixels.shape[1] == side, clock.spent)
+            clock.start()
+
+    def _drawing(
+        self, recipes: Sequence[Recipe], resolution: int | None, coarse: bool
+    ) -> Iterator[tuple[Pixels | None, int]]:
+        """Items of ``draw``: pixels or None, and the size that was asked for."""
         batches, side, previews = self._batches(recipes, resolution)
         if len(batches) == 1:
             ((indices, model, ws, look),) = batches
             order = np.argsort(indices)
             for pixels in self._draw(model, ws, look, side, coarse):
-                clock.stop()
-                yield None if pixels is None else _images(pixels[order], side, clock.spent)
-                clock.start()
+                yield None if pixels is None else pixels[order], side
             return
         for size in (COARSE, side) if coarse and previews and side > 2 * COARSE else (side,):
             whole = np.empty((len(recipes), size, size, 3), np.uint8)
             for indices, model, ws, look in batches:
                 for pixels in self._draw(model, ws, look, size, False):
-                    clock.stop()
-                    yield None
-                    clock.start()
-                whole[indices] = pixels
-            clock.stop()
-            yield _images(whole, side, clock.spent)
-            clock.start()
+                    if pixels is not None:
+                        whole[indices] = pixels
+                    yield None, side
+            yield whole, side
 
     def _batches(
         self, recipes: Sequence[Recipe], resolution: int | None
@@ -280,9 +286,9 @@ class TorchEngine:
         parts = []
         for half in np.array_split(ws, 2):
             for pixels in self._draw(model, half, look, side, False):
+                if pixels is not None:
+                    parts.append(pixels)
                 yield None
-            assert pixels is not None
-            parts.append(pixels)
         yield np.concatenate(parts)
 
 
@@ -298,10 +304,6 @@ class _Clock:
 
     def stop(self) -> None:
         self.spent += time.perf_counter() - self._since
-
-
-def _images(pixels: Pixels, side: int, seconds: float) -> Images:
-    return Images(read_only(pixels), pixels.shape[1], pixels.shape[1] == side, seconds)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

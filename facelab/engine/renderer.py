@@ -70,11 +70,8 @@ class Renderer:
         resolution: int | None = None,
     ) -> Tensor:
         """The last picture of ``steps``: float32 [N, img_channels, r, r], about [-1, 1], not clipped."""
-        picture: Tensor | None = None
-        for _, picture in self.steps(
-            ws, noise=noise, noise_strength=noise_strength, transform=transform, resolution=resolution
-        ):
-            pass
+        items = self.steps(ws, noise=noise, noise_strength=noise_strength, transform=transform, resolution=resolution)
+        *_, (_, picture) = items
         assert picture is not None, "the last block of a network always gives its picture"
         return picture
 
