@@ -25,6 +25,10 @@ DETECTION_SIDE = 1024
 """Faces are sought on a copy of the photograph whose longer side is at most this, in pixels."""
 
 DETECTORS = ("hog", "cnn")
+
+DOUBTFUL = 0.3
+"""Faces of a lower score are put last, however large: patches and folds that look like one score 0 to 0.1, portraits above 1."""
+
 MAX_UPSAMPLE = 2
 
 LANDMARK_NOTICE = (
@@ -69,7 +73,7 @@ class Face:
 
 
 def find_faces(photo: Photo, upsample: int = 0, detector: str = "hog") -> tuple[Face, ...]:
-    """All faces of a photograph, the largest first.
+    """All faces of a photograph, the largest first, ``DOUBTFUL`` ones last.
 
     Args:
         photo: the photograph.
@@ -97,7 +101,7 @@ def find_faces(photo: Photo, upsample: int = 0, detector: str = "hog") -> tuple[
     if not faces:
         more = "" if upsample == MAX_UPSAMPLE else ", or search again with upsampling, which finds smaller faces"
         raise NoFaceFound(f"no face was found in {photo.name!r}; place the crop by hand{more}")
-    return tuple(sorted(faces, key=lambda face: face.area, reverse=True))
+    return tuple(sorted(faces, key=lambda face: (face.score >= DOUBTFUL, face.area), reverse=True))
 
 
 def model_file(name: str) -> str:

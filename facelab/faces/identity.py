@@ -43,7 +43,8 @@ def embed(pixels: Pixels, box: Box | None = None) -> Embedding:
         raise BadArgument(f"a picture is uint8 [H, W, 3], not {pixels.dtype} {list(pixels.shape)}")
     height, width = pixels.shape[:2]
     if box is None:
-        box = tuple(share * side for share, side in zip(_ALIGNED_BOX, (width, height) * 2, strict=True))  # type: ignore[assignment]
+        left, top, right, bottom = _ALIGNED_BOX
+        box = left * width, top * height, right * width, bottom * height
     left, top, right, bottom = (round(v) for v in box)
     if left >= right or top >= bottom:
         raise BadArgument(f"the box {box} is empty")
@@ -63,7 +64,7 @@ def distance(a: Embedding, b: Embedding) -> float:
 def distances(embeddings: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """All distances among N embeddings [N, 128], as a matrix [N, N]."""
     points = np.asarray(embeddings, np.float64)
-    return np.linalg.norm(points[:, None] - points[None, :], axis=-1)
+    return np.asarray(np.linalg.norm(points[:, None] - points[None, :], axis=-1))
 
 
 @functools.cache
