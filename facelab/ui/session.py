@@ -121,11 +121,13 @@ class Session(QObject):
         changed: (after, before), on every edit, undo and redo.
         generator_changed: the `GeneratorInfo` that was opened, or None.
         project_changed: the `Project` that was opened.
+        library_changed: faces of the project came, went, or were named anew.
     """
 
     changed = Signal(object, object)
     generator_changed = Signal(object)
     project_changed = Signal(object)
+    library_changed = Signal()
 
     def __init__(self, project: Project, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -178,13 +180,13 @@ class Session(QObject):
         finally:
             self.end_drag()
 
-    def take(self, recipe: Recipe, text: str = "Take face") -> None:
+    def take(self, recipe: Recipe, text: str = "Take face", *, merge: Hashable | None = None) -> None:
         """Make a recipe the current face. Its sources go to the mixer's first slots; the faces in the further slots stay."""
-        self.edit(text, recipe=recipe, slots=self._slots_for(recipe))
+        self.edit(text, merge=merge, recipe=recipe, slots=self._slots_for(recipe))
 
-    def take_code(self, code: Code, text: str = "Take face") -> None:
+    def take_code(self, code: Code, text: str = "Take face", *, merge: Hashable | None = None) -> None:
         """Make a code the current face, dressed like the one before (see `dressed`)."""
-        self.take(self.dressed(code), text)
+        self.take(self.dressed(code), text, merge=merge)
 
     def dressed(self, code: Code) -> Recipe:
         """A code with the psi, directions, noise and transform of the current face, as far as they fit it."""
@@ -264,12 +266,12 @@ class Session(QObject):
     def save(self) -> None:
         """Write the state into the project; called by itself soon after each change."""
         self._save_soon.stop()
-        self._project.meta_set("state", self.state.to_json())
+        self._project.set_meta("state", self.state.to_json())
 
     def _restore(self) -> None:
         # A state that cannot be read any more (a newer facelab wrote it) costs the view, never the library.
         with contextlib.suppress(FacelabError, json.JSONDecodeError):
-            self.state = State.from_json(self._project.meta_get("state"))
+            self.state = State.from_json(self._project.meta("state"))
 
 
 def plain(recipe: Recipe) -> bool:
