@@ -406,11 +406,10 @@ class Slider(QSlider):
 
 
 class Number(QDoubleSpinBox):
-    """A number field without arrows, that heeds the wheel only with focus."""
+    """A number field (the theme hides its arrows) that heeds the wheel only with focus."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setKeyboardTracking(False)
         self.setAlignment(Qt.AlignmentFlag.AlignRight)
