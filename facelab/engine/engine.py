@@ -12,13 +12,12 @@ from functools import singledispatchmethod
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from facelab import checkpoints
 from facelab.assets import EMBEDDED_GENERATOR, resource
 from facelab.engine import memory
 from facelab.engine.model import Look, Model, Recent, to_pixels
-from facelab.errors import BadArgument, OutOfMemory, WrongGenerator
+from facelab.errors import BadArgument, WrongGenerator
 from facelab.jobs import (
     Answer,
     Codes,
@@ -125,6 +124,7 @@ class TorchEngine:
 
     def _load(self, path: Path, device: str) -> Model:
         model = Model.open(path, device)
+        model.when_full = self.trim
         self._known[model.sha256] = (path, device)
         for old in self._models.put((model.sha256, None), model):
             old.close()
@@ -266,30 +266,10 @@ class TorchEngine:
 
     def _draw(self, model: Model, ws: Floats, look: Look, side: int, coarse: bool) -> Iterator[Pixels | None]:
         """Draw one batch; the last item is the whole pictures, earlier ones are coarse or None."""
-        try:
-            for _, picture in model.steps(ws, look, side):
-                if picture is None:
-                    yield None
-                    continue
-                size = picture.shape[-1]
-                yield to_pixels(picture) if size == side or (coarse and size >= COARSE) else None
-            return
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-        # Here the failed attempt's tensors are gone with its traceback.
-        self.trim()
-        if len(ws) == 1:
-            raise OutOfMemory(
-                f"not even one picture of {side} px fits in memory; draw it smaller or close other programs"
-            )
-        parts = []
-        for half in np.array_split(ws, 2):
-            for pixels in self._draw(model, half, look, side, False):
-                if pixels is not None:
-                    parts.append(pixels)
-                yield None
-        yield np.concatenate(parts)
+        for picture in model.draw(ws, look, side):
+            size = 0 if picture is None else picture.shape[-1]
+            shown = size == side or (coarse and size >= COARSE)
+            yield to_pixels(picture) if picture is not None and shown else None
 
 
 class _Clock:
@@ -304,10 +284,3 @@ class _Clock:
 
     def stop(self) -> None:
         self.spent += time.perf_counter() - self._since
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text

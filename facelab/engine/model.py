@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -19,10 +19,10 @@ from torch import Tensor
 from facelab import checkpoints
 from facelab.checkpoints import Checkpoint
 from facelab.engine.renderer import Renderer
-from facelab.errors import BadArgument, WrongGenerator
+from facelab.errors import BadArgument, OutOfMemory, WrongGenerator
 from facelab.jobs import GeneratorInfo, LayerInfo, Pixels, read_only
 from facelab.latent.code import Code, Floats, frozen
-from facelab.latent.recipe import Recipe
+from facelab.latent.recipe import Noise, Recipe
 from facelab.latent.spaces import seeded_noise
 
 Key = TypeVar("Key", bound=Hashable)
@@ -73,33 +73,31 @@ class Recent(Generic[Key, Kept]):
         return value
 
 
-@dataclass(frozen=True)
-class Look:
-    """All of a picture but its code; equal looks can be drawn in one batch.
-
-    Attributes:
-        noise: "const", "none", or a key of the maps: ("seed", number) or ("own", digest).
-        strength: on the generator's own noise strengths, one for all or one per map.
-        transform: the nine numbers of the matrix by which the picture moves, or None.
-        maps: the noise maps, where ``noise`` is a key.
-    """
-
-    noise: Hashable
-    strength: tuple[float, ...]
-    transform: tuple[float, ...] | None
-    maps: _Maps | None = None
-
-
-class _Maps(tuple[Floats, ...]):
-    """Noise maps that leave equality to the key beside them."""
+class NoiseMaps(tuple[Floats, ...]):
+    """Noise maps, coarse to fine; equal to others that hold the very same arrays (comparing numbers would take too long)."""
 
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Maps)
+        return isinstance(other, NoiseMaps) and list(map(id, self)) == list(map(id, other))
 
     def __hash__(self) -> int:
-        return 0
+        return hash(tuple(map(id, self)))
+
+
+@dataclass(frozen=True)
+class Look:
+    """All of a picture but its code; pictures of equal looks can be drawn in one batch.
+
+    Attributes:
+        noise: "const", "none", or the maps.
+        strength: on the generator's own noise strengths, one for all or one per map.
+        transform: the nine numbers of the matrix by which the picture moves, row by row, or None.
+    """
+
+    noise: Literal["const", "none"] | NoiseMaps
+    strength: tuple[float, ...] = (1.0,)
+    transform: tuple[float, ...] | None = None
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -161,9 +159,10 @@ class Model:
         self.checkpoint, self.path, self.device = checkpoint, path, device
         self.network, self.sha256 = checkpoint.network, checkpoint.sha256
         self.renderer = Renderer(self.network, device)
+        self.when_full: Callable[[], None] = self.trim  # called when memory runs out
         self._w_std: float | None = None
         self._mapped: Recent[str, Floats] = Recent(512)
-        self._maps: Recent[int, tuple[Floats, ...]] = Recent(4)
+        self._maps: Recent[int, NoiseMaps] = Recent(4)
 
     @classmethod
     def open(cls, path: Path, device: str | None = "auto") -> Model:
@@ -263,28 +262,31 @@ class Model:
         return recipe.ws(self.mapped(recipe.sources), self.w_avg, self.network.num_ws)
 
     def look(self, recipe: Recipe) -> Look:
-        """Noise and transform of a recipe, worked out.
+        """Noise and transform of a recipe, worked out; where its codes have no noise of their own, "own" is "const".
 
         Raises:
-            BadArgument: the code's own noise has other shapes than this generator's.
+            BadArgument: the codes' own noise has other shapes than this generator's.
         """
-        noise = recipe.noise
-        move = None if recipe.transform is None else tuple(recipe.transform.matrix().ravel().tolist())
+        noise, move = recipe.noise, recipe.transform
+        own = self.own_noise(recipe) if noise.mode == "own" else None
+        return Look(
+            own or ("const" if noise.mode == "own" else self.noise(noise)),
+            noise.strength,
+            None if move is None else tuple(move.matrix().ravel().tolist()),
+        )
+
+    def noise(self, noise: Noise) -> Literal["const", "none"] | NoiseMaps:
+        """The noise of a mode other than "own"; the maps of a seed are drawn once."""
         if noise.mode == "seed":
             maps = self._maps.get(noise.seed)
             if maps is None:
-                maps = seeded_noise(noise.seed, self.network.noise_shapes)
+                maps = NoiseMaps(seeded_noise(noise.seed, self.network.noise_shapes))
                 self._maps.put(noise.seed, maps)
-            return Look(("seed", noise.seed), noise.strength, move, _Maps(maps))
-        if noise.mode == "own":
-            own = self.own_noise(recipe)
-            if own is not None:
-                key = ("own", tuple(c.digest for c in recipe.sources), recipe.weights)
-                return Look(key, noise.strength, move, _Maps(own))
-            return Look("const", noise.strength, move)
-        return Look(noise.mode, noise.strength, move)
+            return maps
+        assert noise.mode != "own"
+        return noise.mode
 
-    def own_noise(self, recipe: Recipe) -> tuple[Floats, ...] | None:
+    def own_noise(self, recipe: Recipe) -> NoiseMaps | None:
         """The optimised noise of a recipe's codes, mixed as the codes are, layer by layer; None where no code has any.
 
         The shares are scaled to a sum of squares of 1, so that mixed noise is as strong as each; a code without noise
@@ -310,21 +312,58 @@ class Model:
                 continue
             shares /= np.sqrt(np.square(shares).sum())
             mixed.append(np.tensordot(shares, np.stack(maps), 1).astype(np.float32))
-        return tuple(mixed)
+        return NoiseMaps(mixed)
 
     # -- pictures ---------------------------------------------------------------------------------------------------
-    def steps(self, ws: Floats, look: Look, resolution: int) -> Iterator[tuple[int, Tensor | None]]:
-        """Draw codes [N, L, C] in one look; items as of ``Renderer.steps``."""
-        return self.renderer.steps(
-            to_tensor(ws),
-            noise=look.noise if look.maps is None else [to_tensor(m) for m in look.maps],  # type: ignore[arg-type]
-            noise_strength=look.strength[0] if len(look.strength) == 1 else look.strength,
-            transform=None if look.transform is None else torch.tensor(look.transform).reshape(3, 3),
-            resolution=resolution,
-        )
+    def draw(self, ws: Floats, look: Look, side: int) -> Iterator[Tensor | None]:
+        """Draw codes [N, L, C] in one batch, halved when it does not fit in memory.
+
+        Yields:
+            A picture [N, channels, r, r] of each block that gives one, coarse to fine, else None; the last is the result.
+
+        Raises:
+            OutOfMemory: not even one picture fits.
+        """
+        try:
+            steps = self.renderer.steps(
+                to_tensor(ws),
+                noise=look.noise if isinstance(look.noise, str) else [to_tensor(m) for m in look.noise],
+                noise_strength=look.strength[0] if len(look.strength) == 1 else look.strength,
+                transform=None if look.transform is None else torch.tensor(look.transform).reshape(3, 3),
+                resolution=side,
+            )
+            for _, picture in steps:
+                yield picture
+            return
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        # Only here are the tensors of the failed attempt gone, with its traceback.
+        self.when_full()
+        if len(ws) == 1:
+            raise OutOfMemory(
+                f"not even one picture of {side} px fits in memory; draw it smaller or close other programs"
+            )
+        halves = []
+        for half in np.array_split(ws, 2):
+            for picture in self.draw(half, look, side):
+                if picture is not None and picture.shape[-1] == side:
+                    halves.append(picture)
+                yield None
+        yield torch.cat(halves)
+
+    def pictures(self, ws: Floats, look: Look, side: int) -> Iterator[Tensor]:
+        """Draw codes [N, L, C], a batch at a time; only the results."""
+        count = self.batch(side)
+        for start in range(0, len(ws), count):
+            *_, picture = self.draw(ws[start : start + count], look, side)
+            assert picture is not None
+            yield picture
 
     def batch(self, resolution: int) -> int:
         """How many pictures are best drawn at once (measured: above 128 px one at a time)."""
+        if self.network.family.startswith("stylegan3"):
+            return 1  # it normalises styles over the whole batch: a face would depend a little on those drawn with it
         worked = resolution if self.network.has_previews else self.network.resolution
         return 16 if worked <= 32 else 8 if worked <= 128 else 1
 
@@ -398,3 +437,11 @@ class Model:
         """Give everything back."""
         self.trim()
         self.renderer.close()
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # torch's allocator for the CPU raises a plain RuntimeError.
+    text = str(error).lower()
+    return "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text
