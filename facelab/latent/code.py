@@ -226,6 +226,8 @@ class Direction(Value):
         if not (math.isfinite(self.sigma) and self.sigma > 0):
             raise BadArgument("the sigma of a direction is a positive number")
         object.__setattr__(self, "vector", vector)
+        # 2 and 2.0 are one sigma: the digest is over the text.
+        object.__setattr__(self, "sigma", float(self.sigma))
 
     @cached_property
     def digest(self) -> str:
