@@ -115,7 +115,7 @@ class GeneratorInfo(Answer):
         format: the kind of file it came from.
         w_avg: mean of W, [C].
         w_std: root mean square distance of one channel of W from its mean (a single number, one layer's).
-        layers: one entry per styled layer, coarse to fine.
+        layers: one entry per row of W+, coarse to fine.
         noise_shapes: of the noise maps, coarse to fine; empty for StyleGAN3.
         noise_works: whether any noise strength differs from zero.
         ignored: what the file holds that facelab does not use.
@@ -233,13 +233,17 @@ class Face:
 
 @dataclass(frozen=True, eq=False)
 class PhotoOpened(Answer):
-    """A photograph: a copy of at most 1024 px for the screen, its full size (width, height), and the faces, largest first."""
+    """A photograph: a copy of at most 1024 px for the screen, its full size (width, height), and the faces, largest first.
+
+    ``notice`` is what has to be said once about the licence of what found the faces; empty where nothing was used.
+    """
 
     path: Path
     preview: Pixels
     size: tuple[int, int]
     faces: tuple[Face, ...]
     message: str = ""
+    notice: str = ""
 
 
 @dataclass(frozen=True, eq=False)
