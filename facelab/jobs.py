@@ -365,34 +365,45 @@ class ProjectionSettings:
     Attributes:
         space: "w" or "w+".
         steps: number of gradient steps.
-        learning_rate: Adam's, in units of 0.1 of NVIDIA's for a generator whose w_std is 1; ramped (FACTS: NVIDIA's ramps).
-        start: "w_avg", "w0", "seed", "encoder" or "code" (then ``start_code``).
+        learning_rate: Adam's, in standard deviations of W along each of its principal axes; ramped up over the first 5 % of
+            the steps and down over the last 25 %.
+        start: "w_avg", "w0" (w = 0), "seed" (that of the run), "best" (of some random faces), "encoder", or "code" (then
+            ``start_code``).
         seed: of every random number in the run.
-        losses: weight of each loss by its name in ``engine.losses.LOSSES``.
+        losses: weight of each loss by its name in ``engine.losses.LOSSES`` ("pixels", "gradients", "perceptual", "ms-ssim");
+            empty takes their own weights, and the perceptual one where there are ``features``.
         optimise_noise: whether noise maps are optimised along (a generator whose noise does nothing has none).
         noise_weight: weight of the noise regularisation.
-        initial_noise: share of w_std that is added as noise to the code at the beginning.
+        initial_noise: standard deviations of noise that is added to the code at the beginning, fading over 75 % of the steps.
         features: path of a VGG16 weight file for the perceptual loss, or None.
         near_w: weight of the penalty that keeps W+ near W.
-        stop_loss, stop_seconds: end early; None does not.
-        optimiser: "adam" or "lbfgs".
+        near_w_avg: weight of the mean absolute distance from the average face.
+        stop_loss, stop_seconds: end early, at a loss or after a time; None does not.
+        stop_slope: end when the mean loss of 50 steps is less than this share below that of the 50 before; None does not.
+        optimiser: "adam" or "lbfgs" (which optimises the code alone).
+        coarse_to_fine: a generator above 256 px is drawn at 256 px in the first 70 % of the steps.
+        learn_layers: the rows of ws that may move; None is all.
+        mask: how much each pixel of the target counts, uint8 [S, S]; None counts all alike.
     """
 
     space: Literal["w", "w+"] = "w+"
     steps: int = 500
-    learning_rate: float = 0.1
+    learning_rate: float = 0.05
     start: str = "w_avg"
     start_code: Code | None = None
     seed: int = 303
     losses: Mapping[str, float] = field(default_factory=dict)
     optimise_noise: bool = True
     noise_weight: float = 1e5
-    initial_noise: float = 0.05
+    initial_noise: float = 0.0
     features: str | None = None
     near_w: float = 0.0
+    near_w_avg: float = 0.0
     stop_loss: float | None = None
     stop_seconds: float | None = None
+    stop_slope: float | None = None
     optimiser: Literal["adam", "lbfgs"] = "adam"
+    coarse_to_fine: bool = True
     learn_layers: tuple[int, ...] | None = None
     mask: Pixels | None = None
 
