@@ -1,0 +1,159 @@
+"""The fast form of a network draws what the plain network draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from facelab.engine.renderer import Renderer
+from facelab.errors import BadArgument
+from facelab.nets.stylegan2 import StyleGAN2
+
+
+def network(seed: int = 0, **options: Any) -> StyleGAN2:
+    given: dict[str, Any] = {
+        "resolution": 64, "channels": [130, 132, 136, 24, 12], "z_dim": 16, "w_dim": 24, "mapping_features": [24, 24],
+    }  # fmt: skip
+    made = StyleGAN2(**(given | options))
+    made.initialise(seed)
+    with torch.no_grad():
+        for name, tensor in made.state_dict(keep_vars=True).items():
+            if name.endswith(("noise_strength", ".bias")):
+                tensor.add_(0.3 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(len(name))))
+    return made.eval()
+
+
+def codes(net: StyleGAN2, count: int = 1, seed: int = 1) -> torch.Tensor:
+    return torch.randn(count, net.num_ws, net.w_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return bool((a - b).abs().max() <= 1e-4 * max(1.0, float(b.abs().max())))
+
+
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+@pytest.mark.parametrize("clamp", [None, 1.0])
+@pytest.mark.parametrize("count", [1, 3])
+def test_that_the_fast_form_draws_what_the_network_draws(architecture: str, clamp: float | None, count: int) -> None:
+    net = network(architecture=architecture, conv_clamp=clamp)
+    ws = codes(net, count)
+    renderer = Renderer(net)
+    assert renderer._prepared is not None
+    for noise in ("const", "none"):
+        with torch.no_grad():
+            plain = net.synthesize(ws, noise=noise, noise_strength=1.3)  # type: ignore[arg-type]
+        assert close(renderer.render(ws, noise=noise, noise_strength=1.3), plain)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("resolution", [4, 8, 16, 32, 64])
+def test_that_it_stops_at_every_resolution(resolution: int) -> None:
+    net = network()
+    ws = codes(net, 2)
+    with torch.no_grad():
+        plain = net.synthesize(ws, resolution=resolution)
+    assert close(Renderer(net).render(ws, resolution=resolution), plain)
+
+
+def test_that_a_picture_comes_after_every_block() -> None:
+    net = network()
+    items = [(size, None if p is None else p.shape[-1]) for size, p in Renderer(net).steps(codes(net))]
+    assert items == [(n, n) for n in (4, 8, 16, 32, 64)]
+
+
+def test_that_large_pictures_of_a_batch_are_each_as_alone() -> None:
+    net = network(resolution=256, channels=[16, 16, 16, 16, 8, 8, 4])
+    ws = codes(net, 3)
+    renderer = Renderer(net)
+    together = renderer.render(ws)
+    assert close(together, torch.cat([renderer.render(w[None]) for w in ws]))
+
+
+@pytest.mark.parametrize("row", range(10))
+def test_that_what_was_kept_gives_the_same_picture_whichever_row_changes(row: int) -> None:
+    net = network(resolution=64)
+    renderer, fresh = Renderer(net), Renderer(net, cache_bytes=0)
+    ws = codes(net)
+    renderer.render(ws)
+    for step in range(3):
+        ws = ws.clone()
+        ws[0, row] += 0.5 + step
+        assert close(renderer.render(ws), fresh.render(ws))
+        assert close(renderer.render(ws, resolution=16), fresh.render(ws, resolution=16))
+
+
+def test_that_what_was_kept_is_not_used_when_the_noise_differs() -> None:
+    net = network()
+    renderer, fresh = Renderer(net), Renderer(net, cache_bytes=0)
+    ws = codes(net)
+    renderer.render(ws)
+    strength = [1.0] * len(net.noise_shapes)
+    for layer in range(len(strength)):
+        changed = [*strength]
+        changed[layer] = 2.0
+        assert close(renderer.render(ws, noise_strength=changed), fresh.render(ws, noise_strength=changed))
+    maps = [torch.randn(shape, generator=torch.Generator().manual_seed(5)) for shape in net.noise_shapes]
+    assert close(renderer.render(ws, noise=maps), fresh.render(ws, noise=maps))
+
+
+def test_that_only_the_blocks_behind_a_changed_row_are_drawn() -> None:
+    net = network()
+    renderer = Renderer(net)
+    ws = codes(net)
+    renderer.render(ws)
+    for row, sizes in ((9, [64]), (7, [64]), (5, [32, 64]), (2, [8, 16, 32, 64])):
+        ws = ws.clone()
+        ws[0, row] += 1
+        assert [size for size, _ in renderer.steps(ws)] == sizes
+
+
+def test_that_the_kept_maps_stay_within_their_bytes() -> None:
+    net = network()
+    renderer = Renderer(net, cache_bytes=3 << 20)
+    for seed in range(12):
+        renderer.render(codes(net, seed=seed))
+        assert 0 < renderer._cache.bytes <= 3 << 20
+    renderer.trim()
+    assert renderer._cache.bytes == 0
+
+
+def test_that_gradients_are_those_of_the_plain_network() -> None:
+    net = network().requires_grad_(False)
+    renderer = Renderer(net)
+    push = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+
+    def gradients(run: Any) -> list[torch.Tensor]:
+        ws = codes(net, 2).requires_grad_()
+        maps = [torch.ones(shape).requires_grad_() for shape in net.noise_shapes]
+        *_, (_, picture) = run(ws, noise=maps)
+        (picture * push).sum().backward()
+        return [ws.grad, *(m.grad for m in maps)]  # type: ignore[list-item]
+
+    for fast, plain in zip(gradients(renderer.differentiable), gradients(net.steps), strict=True):
+        assert float((fast - plain).norm() / plain.norm()) < 1e-3
+
+
+def test_that_no_torch_mode_is_left_open_between_steps() -> None:
+    net = network()
+    for _ in Renderer(net).steps(codes(net)):
+        assert not torch.is_inference_mode_enabled()
+        assert torch.is_grad_enabled()
+
+
+def test_that_codes_of_another_generator_are_refused_in_one_sentence() -> None:
+    net = network()
+    with pytest.raises(BadArgument, match=r"ws must be \[N, 10, 24\]"):
+        Renderer(net).render(torch.zeros(1, 18, 512))
+    with pytest.raises(BadArgument, match="resolution must be one of"):
+        Renderer(net).render(codes(net), resolution=48)
+
+
+def test_that_options_beyond_the_fast_form_are_drawn_by_the_network_itself() -> None:
+    net = network(activation="swish")
+    renderer = Renderer(net)
+    assert renderer._prepared is None
+    ws = codes(net)
+    with torch.no_grad():
+        assert np.allclose(renderer.render(ws), net.synthesize(ws), atol=1e-5)
