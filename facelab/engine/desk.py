@@ -1,0 +1,220 @@
+"""The desk: side jobs that need no network. Photographs and dropped files; on plain threads, never with torch."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import singledispatchmethod
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from facelab.engine.latents import FACE_FORMAT, read_face
+from facelab.errors import FacelabError, MissingPart, NoFaceFound, PictureError
+from facelab.faces import align, detect
+from facelab.faces.photo import Photo, open_photo
+from facelab.jobs import (
+    Answer,
+    Cropped,
+    CropPhoto,
+    Dropped,
+    Face,
+    Job,
+    LookAtFile,
+    OpenPhoto,
+    PhotoOpened,
+    Pixels,
+    Progress,
+    read_only,
+)
+from facelab.latent.code import frozen
+from facelab.latent.recipe import MAX_JSON, Recipe
+from facelab.media.picture import read_recipe
+
+PREVIEW_SIDE = 1024  # pixels of the copy for the screen
+_HEADER = 100 << 20  # the longest header that safetensors allows
+_SEARCHED = 64 << 20  # how many bytes of a pickle are looked through for the names of a generator
+
+# What a file of weights is called by in its first pages; a file of latents has none of these names.
+_WEIGHTS = (b"G_ema", b"g_ema", b"dnnlib", b"torch_utils", b"synthesis", b"state_dict", b"conv1.weight", b"generator")
+
+
+class Desk:
+    """Runs side jobs; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: tuple[tuple[object, ...], Photo] | None = None
+
+    def run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:
+        """Work a job off; see ``jobs.Engine``."""
+        return self._run(job, cancel)
+
+    def trim(self) -> None:
+        """Let go of the photograph opened last."""
+        with self._lock:
+            self._last = None
+
+    def close(self) -> None:
+        self.trim()
+
+    @singledispatchmethod
+    def _run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:
+        raise TypeError(f"no desk method for {type(job).__name__}")
+
+    # -- photographs ------------------------------------------------------------------------------------------------
+    @_run.register
+    def _open_photo(self, job: OpenPhoto, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield Progress(0, 0, "opening the photograph")
+        photo = self._photo(job.path)
+        yield Progress(0, 0, "looking for faces")
+        message = " ".join(photo.warnings)
+        faces: tuple[Face, ...] = ()
+        try:
+            found = detect.find_faces(photo, job.upsample, job.detector)
+            faces = tuple(Face(f.box, frozen(f.landmarks), frozen(align.quad_of(f)), float(f.score)) for f in found)
+        except (NoFaceFound, MissingPart) as error:  # the crop can still be placed by hand
+            message = str(error)
+        yield PhotoOpened(
+            job.path,
+            read_only(_reduced(photo.pixels)),
+            photo.size,
+            faces,
+            message,
+            detect.LANDMARK_NOTICE if faces else "",
+        )
+
+    @_run.register
+    def _crop_photo(self, job: CropPhoto, cancel: threading.Event) -> Iterator[Answer | None]:
+        photo = self._photo(job.path)
+        yield None
+        pixels, outside = align.crop(photo, np.asarray(job.quad, np.float64), job.size)
+        yield Cropped(read_only(pixels), frozen(job.quad), outside)
+
+    def _photo(self, path: Path) -> Photo:
+        """The photograph of a file; that of the last one is kept, for it is cropped next."""
+        try:
+            status = path.stat()
+            key = (str(path), status.st_mtime_ns, status.st_size)
+        except (OSError, ValueError):
+            return open_photo(path)  # which says what is wrong
+        with self._lock:
+            if self._last is not None and self._last[0] == key:
+                return self._last[1]
+        photo = open_photo(path)
+        with self._lock:
+            self._last = (key, photo)
+        return photo
+
+    # -- dropped files ----------------------------------------------------------------------------------------------
+    @_run.register
+    def _look_at_file(self, job: LookAtFile, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield None
+        yield look_at(job.path)
+
+
+def look_at(path: Path) -> Dropped:
+    """What a file is, by its contents and never by its name.
+
+    Returns:
+        ``what`` is "generator", "photo", "recipe" (a PNG or a face file that says how it was made; the recipe comes along),
+        "project" or "latents".
+
+    Raises:
+        FacelabError: it cannot be read, or is nothing that facelab opens.
+    """
+    try:
+        if path.is_dir():
+            raise PictureError(f"{path.name!r} is a folder; drop the files in it")
+        if not path.is_file():
+            raise PictureError(f"{path.name!r} is not there; it may have been moved or renamed")
+        with path.open("rb") as file:
+            head = file.read(16)
+        if head.startswith(b"SQLite format 3\0"):
+            return Dropped(path, "project")
+        if head.startswith(b"\x89PNG\r\n\x1a\n"):
+            text = read_recipe(path)
+            return Dropped(path, "photo") if text is None else Dropped(path, "recipe", Recipe.from_json(text))
+        if head.startswith(b"\x93NUMPY"):
+            return Dropped(path, "latents")
+        if head.startswith(b"PK"):
+            return Dropped(path, _in_zip(path))
+        if head[8:9] == b"{":
+            return _in_safetensors(path)
+        if head.lstrip()[:1] == b"{" and path.stat().st_size <= MAX_JSON:
+            return Dropped(path, "recipe", Recipe.from_json(path.read_text("utf-8")))
+        if head[:1] == b"\x80":
+            return Dropped(path, _in_pickle(path))
+        if head.startswith(b"["):
+            return Dropped(path, "latents")
+        if _is_picture(path):
+            return Dropped(path, "photo")
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, FacelabError):
+            raise
+        reason = getattr(error, "strerror", None) or "it is damaged or cut off"
+        raise PictureError(f"{path.name!r} cannot be read: {reason}; copy it again or choose another file") from error
+    raise PictureError(
+        f"{path.name!r} is nothing that facelab opens; drop a photograph, a picture or face saved by facelab, "
+        "a generator or a project"
+    )
+
+
+def _in_safetensors(path: Path) -> Dropped:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(_HEADER, path.stat().st_size - 8):
+            raise PictureError(f"{path.name!r} is damaged or cut off; copy it again or choose another file")
+        header = json.loads(file.read(length))
+    fields = header.get("__metadata__") if isinstance(header, dict) else None
+    form = fields.get("format") if isinstance(fields, dict) else None
+    if form == FACE_FORMAT:
+        return Dropped(path, "recipe", read_face(path)[0])
+    few = isinstance(header, dict) and len(header) < 20 and path.stat().st_size < _SEARCHED
+    return Dropped(path, "latents" if few and form != "facelab.generator" else "generator")
+
+
+def _in_zip(path: Path) -> str:
+    """Tells NumPy's archives from torch's, and torch's latents from its generators."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if names and all(name.endswith(".npy") for name in names):
+            return "latents"
+        pickle = next((name for name in names if name.endswith("data.pkl")), None)
+        if pickle is None:
+            raise PictureError(f"{path.name!r} is an archive; unpack it and drop what is in it")
+        with archive.open(pickle) as file:
+            return "generator" if _mentions(file.read(_SEARCHED)) else "latents"
+
+
+def _in_pickle(path: Path) -> str:
+    with path.open("rb") as file:
+        return "generator" if _mentions(file.read(_SEARCHED)) else "latents"
+
+
+def _mentions(data: bytes) -> bool:
+    return any(name in data for name in _WEIGHTS)
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether it begins like a picture; nothing is decoded."""
+    try:
+        with Image.open(path):
+            return True
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return True  # whoever opens it says that it is too large
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        return False
+
+
+def _reduced(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    scale = PREVIEW_SIDE / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -1,0 +1,361 @@
+"""Files of latent codes: facelab's own .face.safetensors, and the arrays that people exchange.
+
+No code of a file ever runs: .npy and .npz are read without pickle, .pt and .pkl by the reader of checkpoints.
+The face file is specified in docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from facelab.errors import AmbiguousLatent, BadArgument, CheckpointError, LatentError, UnknownFormat
+from facelab.files import replacing
+from facelab.jobs import read_only
+from facelab.latent.code import Code, Floats
+from facelab.latent.recipe import Recipe
+
+FACE_FORMAT = "facelab.face"
+FACE_VERSION = "1"
+SUFFIXES = (".face.safetensors", ".npz", ".npy", ".pt")
+MAX_BYTES = 512 << 20  # of a file of latents: a thousand steps of a run in W+ are 37 MB
+MAX_NUMBERS = 1 << 27
+
+# The names under which files in circulation keep their codes, the surest first.
+_KEYS = ("ws", "w", "w+", "wplus", "dlatents", "dlatent", "projected_w", "latents", "latent", "Latent", "code", "z")
+# Rows of W+ that generators have: 2 log2(r) - 2 for 16 to 1024 px; StyleGAN3's 16 among them.
+_ROWS = (6, 8, 10, 12, 14, 16, 18)
+
+
+# -- facelab's own ------------------------------------------------------------------------------------------------------
+def write_face(path: Path, recipe: Recipe, code: Code) -> None:
+    """Write a face: the recipe, and the W+ code and noise that it draws.
+
+    Args:
+        path: ends in .safetensors.
+        recipe: how the face is made.
+        code: what `recipe` works out to, in W+; with its noise where the recipe uses that.
+
+    Raises:
+        ExportError: it cannot be written; nothing half-written is left.
+    """
+    tensors = {"ws": np.asarray(code.array, np.float32)}
+    tensors |= {f"noise.{i}": np.asarray(n, np.float32) for i, n in enumerate(code.noise or ())}
+    kept = recipe
+    if _carries_noise(recipe, code):
+        # The same maps are not written twice; `read_face` puts them back.
+        kept = recipe.change(sources=(_with_noise(recipe.sources[0], None),))
+    fields = {
+        "format": FACE_FORMAT,
+        "version": FACE_VERSION,
+        "generator": recipe.generator,
+        "recipe": kept.to_json(),
+    }
+    with replacing(path) as temporary:
+        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, temporary, fields)
+
+
+def read_face(path: Path) -> tuple[Recipe, Code]:
+    """The recipe of a face file, and the W+ code that it draws.
+
+    Raises:
+        LatentError: it is missing, damaged, of a newer version, or no face file.
+    """
+    _check_size(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            fields = dict(file.metadata() or {})
+            if fields.get("format") != FACE_FORMAT:
+                raise LatentError(f"{path.name!r} is not a face saved by facelab; open it as what it is")
+            if fields.get("version") != FACE_VERSION:
+                raise LatentError(
+                    f"{path.name!r} has version {fields.get('version', 'none'):.20} of the face format, this facelab reads "
+                    f"{FACE_VERSION}; update facelab"
+                )
+            names = set(file.keys())
+            if "ws" not in names or names != {"ws", *(f"noise.{i}" for i in range(len(names) - 1))}:
+                raise LatentError(f"{path.name!r} is damaged: it lacks its code; save the face again")
+            arrays = {name: file.get_tensor(name) for name in names}
+        if any(a.dtype != np.float32 for a in arrays.values()) or arrays["ws"].ndim != 2:
+            raise LatentError(f"{path.name!r} is damaged: its code is not float32 [L, C]; save the face again")
+        recipe = Recipe.from_json(fields.get("recipe", ""))
+        noise = tuple(arrays[f"noise.{i}"] for i in range(len(names) - 1)) or None
+        code = Code(
+            array=arrays["ws"], space="w+", generator=recipe.generator, origin=recipe.sources[0].origin, noise=noise
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, BadArgument):
+            raise LatentError(f"{path.name!r} is damaged: {error}") from error
+        raise LatentError(f"{path.name!r} is damaged or cut off; copy it again or choose another file") from error
+    if noise is not None and recipe.noise.mode == "own" and all(c.noise is None for c in recipe.sources):
+        recipe = recipe.change(sources=(_with_noise(recipe.sources[0], noise), *recipe.sources[1:]))
+    return recipe, code
+
+
+def _carries_noise(recipe: Recipe, code: Code) -> bool:
+    """Whether the code's noise is that of the recipe's only source."""
+    own = recipe.sources[0].noise
+    return (
+        len(recipe.sources) == 1
+        and own is not None
+        and code.noise is not None
+        and all(np.array_equal(a, b) for a, b in zip(own, code.noise, strict=True))
+    )
+
+
+def _with_noise(code: Code, noise: Sequence[Floats] | None) -> Code:
+    return Code(
+        array=code.array,
+        space=code.space,
+        generator=code.generator,
+        origin=code.origin,
+        noise=None if noise is None else tuple(noise),
+        label=code.label,
+    )
+
+
+# -- the arrays that people exchange ------------------------------------------------------------------------------------
+def load_latents(path: str | os.PathLike[str], space: str | None = None) -> Floats:
+    """The codes of a file, whatever wrote it: float32 [N, L, C] (W+) or [N, C] (W or Z), read-only.
+
+    Args:
+        path: .face.safetensors, .npz, .npy, .pt or .pkl, or the JSON lines of older encoders; told apart by contents.
+        space: "w+", "w" or "z" settles an array [n, C] that could be one W+ code of n rows or n codes; without it, n of
+            6, 8, 10 ... 18 is read as one W+ code.
+
+    Raises:
+        LatentError: the file is missing, damaged, asks for code to be run, or holds no codes.
+        AmbiguousLatent: it holds several arrays of which none is named as a code.
+        BadArgument: ``space`` is none of those.
+    """
+    if space not in (None, "w+", "w", "z"):
+        raise BadArgument(f"space must be 'w+', 'w' or 'z', not {space!r}")
+    path = Path(path)
+    array = _numbers(_contents(path), path.name)
+    while array.ndim > 3 and 1 in array.shape[:-2]:
+        array = array.squeeze(next(i for i, n in enumerate(array.shape[:-2]) if n == 1))
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise LatentError(f"{path.name!r} holds an array of the shape {list(array.shape)}, which is no code")
+    if array.ndim == 2 and (space == "w+" or (space is None and array.shape[0] in _ROWS)):
+        array = array[None]
+    elif array.ndim == 3 and space in ("w", "z"):
+        if array.shape[1] != 1 and not (space == "w" and (array == array[:, :1]).all()):
+            raise LatentError(f"{path.name!r} holds codes in W+, of {array.shape[1]} rows each; read it as 'w+'")
+        array = array[:, 0]
+    if not np.isfinite(array).all():
+        raise LatentError(f"{path.name!r} holds numbers that are not finite")
+    return read_only(array)
+
+
+def codes_of(
+    path: Path, generator: str, num_ws: int, w_dim: int, z_dim: int, space: str | None = None
+) -> tuple[Code, ...]:
+    """The codes of a file as faces of a generator.
+
+    Raises:
+        LatentError: as of `load_latents`, or the codes do not fit the generator.
+        AmbiguousLatent: they can be read as W or as Z.
+    """
+    if _is_face(path):
+        recipe, code = read_face(path)
+        return (_with_noise(code, code.noise),) if recipe.generator == generator else (code,)
+    array = load_latents(path, space)
+    if space is None and array.shape == (1, num_ws, w_dim):
+        space = "w+"
+    if array.ndim == 3 and array.shape[1:] != (num_ws, w_dim) and len(array) == 1 and space is None:
+        array = array[0]  # n codes in W, not one of n rows
+    wanted: dict[str, tuple[int, ...]] = {"w+": (num_ws, w_dim), "w": (w_dim,), "z": (z_dim,)}
+    fitting = [name for name, shape in wanted.items() if array.shape[1:] == shape and space in (None, name)]
+    if not fitting:
+        raise LatentError(
+            f"{path.name!r} holds codes of the shape {list(array.shape[1:])}, which do not fit this generator: it takes "
+            f"[{num_ws}, {w_dim}] in W+, [{w_dim}] in W, [{z_dim}] in Z"
+        )
+    if len(fitting) > 1:
+        raise AmbiguousLatent(
+            f"{path.name!r} does not say whether its codes lie in W or in Z; choose one", tuple(fitting)
+        )
+    label = fitting[0]
+    return tuple(
+        Code(array=one, space=label, generator=generator, origin={"file": path.name, "index": i})  # type: ignore[arg-type]
+        for i, one in enumerate(array)
+    )
+
+
+def write_latents(path: Path, recipes: Sequence[Recipe], codes: Sequence[Code]) -> None:
+    """Write W+ codes; the suffix of the path is the format: one of ``SUFFIXES``.
+
+    A face file holds one face with its recipe; .npz holds ``w`` [N, L, C], ``generator`` and ``recipes``; .npy and .pt the
+    bare array [N, L, C].
+
+    Raises:
+        BadArgument: another suffix, or several faces for a face file.
+        ExportError: it cannot be written; nothing half-written is left.
+    """
+    name = path.name.lower()
+    if name.endswith(".safetensors"):
+        if len(codes) != 1:
+            raise BadArgument("a face file holds one face; write several to .npz")
+        write_face(path, recipes[0], codes[0])
+        return
+    if not name.endswith(SUFFIXES):
+        raise BadArgument(f"cannot tell the format of {path.name!r}; end its name in {', '.join(SUFFIXES)}")
+    if len({c.array.shape for c in codes}) != 1:
+        raise BadArgument("these faces belong to generators of different shapes; write them to files of their own")
+    array = np.stack([c.array for c in codes])
+    with replacing(path) as temporary:
+        if name.endswith(".npy"):
+            np.save(temporary, array, allow_pickle=False)
+        elif name.endswith(".npz"):
+            np.savez(
+                temporary,
+                w=array,
+                generator=np.array(recipes[0].generator),
+                recipes=np.array([r.to_json() for r in recipes]),
+            )
+        else:
+            import torch
+
+            torch.save(torch.from_numpy(array), temporary)
+
+
+def _is_face(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("format") == FACE_FORMAT
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
+def _check_size(path: Path) -> int:
+    try:
+        if path.is_dir():
+            raise LatentError(f"{path.name!r} is a folder; choose the file in it")
+        if not path.is_file():
+            raise LatentError(f"{path.name!r} is not there; it may have been moved or renamed")
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        raise LatentError(f"{path.name!r} cannot be read; choose another file") from error
+    if size > MAX_BYTES:
+        raise LatentError(f"{path.name!r} has {size >> 20} MB, more than a file of latents; is it a generator?")
+    return size
+
+
+def _contents(path: Path) -> Any:
+    """What lies in the file: arrays, or builtin containers of them."""
+    _check_size(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+        if head.startswith(b"\x93NUMPY"):
+            try:
+                return np.load(path, allow_pickle=False)
+            except ValueError:
+                return _objects(path)
+        if head[8:9] == b"{":
+            with safe_open(path, framework="numpy") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if head.lstrip()[:1] == b"[":
+            return np.array([json.loads(line) for line in path.read_text("ascii").splitlines() if line.strip()])
+        if head.startswith(b"PK") and _is_npz(path):
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
+        raise LatentError(f"{path.name!r} is damaged or cut off; copy it again or choose another file") from error
+    return _pickled(path)
+
+
+def _is_npz(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if sum(e.file_size for e in entries) > MAX_BYTES:
+        raise LatentError(f"{path.name!r} unpacks to more than {MAX_BYTES >> 20} MB, more than a file of latents")
+    return bool(entries) and all(e.filename.endswith(".npy") for e in entries)
+
+
+def _pickled(path: Path) -> Any:
+    """The contents of a pickle or of what ``torch.save`` wrote, read by the reader of checkpoints."""
+    from facelab.checkpoints.source import open_source, read_contents  # leads to torch, which the desk must not load
+
+    try:
+        with open_source(path) as source:
+            return read_contents(source, objects=True).value
+    except CheckpointError as error:
+        if isinstance(error, UnknownFormat):
+            raise LatentError(f"{path.name!r} is no file of latents that facelab knows") from error
+        raise LatentError(str(error)) from error
+
+
+def _objects(path: Path) -> Any:
+    """The contents of a .npy of Python objects, as older encoders wrote their results: a pickle behind a header."""
+    from facelab.checkpoints.source import open_source
+    from facelab.checkpoints.unpickle import Machine
+
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            _, _, dtype = read(file)
+            start = file.tell()
+        if not dtype.hasobject:
+            raise LatentError(f"{path.name!r} is damaged or cut off; copy it again or choose another file")
+        with open_source(path) as source:
+            return Machine(source.view[start:], objects=True).run()
+    except CheckpointError as error:
+        raise LatentError(str(error)) from error
+
+
+def _numbers(value: Any, name: str) -> np.ndarray:
+    """The one array of codes in a file's contents."""
+    found = _find(value, 0)
+    if not found:
+        raise LatentError(f"{name!r} holds no array of numbers; is it a generator or a picture?")
+    named = [found[key] for key in _KEYS if key in found]
+    if not named and len(found) > 1:
+        same = {a.shape for a in found.values()}
+        # A dictionary of one code per photograph, as several encoders write it.
+        if len(same) == 1 and len(next(iter(same))) <= 2:
+            named = [np.stack(list(found.values()))]
+        else:
+            keys = tuple(sorted(found))[:12]
+            raise AmbiguousLatent(f"{name!r} holds several arrays: {', '.join(keys)}; save the one that is meant", keys)
+    array = named[0] if named else next(iter(found.values()))
+    if array.dtype.kind not in "fiu" or array.size > MAX_NUMBERS:
+        raise LatentError(f"{name!r} holds no array of numbers that could be codes")
+    return np.asarray(array, np.float32)
+
+
+def _find(value: Any, depth: int) -> dict[str, np.ndarray]:
+    """Arrays of numbers in builtin containers, by their own key."""
+    value = getattr(value, "objects", None) or value  # an array of Python objects is the list of them
+    array = _array(value)
+    if array is not None:
+        return {"": array} if array.dtype.kind in "fiu" and array.ndim else {}
+    found: dict[str, np.ndarray] = {}
+    if depth < 3 and isinstance(value, Mapping):
+        for key, inner in itertools.islice(value.items(), 10_000):
+            for sub, one in _find(inner, depth + 1).items():
+                found.setdefault(sub or str(key), one)
+    elif depth < 3 and isinstance(value, list | tuple):
+        parts = [one for inner in value[:10_000] for one in _find(inner, depth + 1).values()]
+        if parts and len({p.shape for p in parts}) == 1:
+            found[""] = np.stack(parts)
+    return found
+
+
+def _array(value: Any) -> np.ndarray | None:
+    if isinstance(value, np.ndarray):
+        return value
+    box = getattr(value, "array", None)  # the reader's stand-ins for tensors and arrays
+    return box if isinstance(box, np.ndarray) else None
