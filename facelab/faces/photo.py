@@ -115,13 +115,11 @@ def open_photo(source: str | os.PathLike[str] | bytes, name: str | None = None) 
 
 def _decode(file: BinaryIO, name: str) -> Photo:
     notes: list[str] = []
-    with _decoding, warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        with _as_picture_errors(name), Image.open(file, formats=_FORMATS) as image:
-            _check_size(name, *image.size)
-            if getattr(image, "n_frames", 1) > 1 and image.format not in {"MPO", "HEIF"}:
-                notes.append("only the first of its frames is used")
-            pixels = np.asarray(_upright_srgb(image, notes))
+    with decoding(name) as told, Image.open(file, formats=_FORMATS) as image:
+        _check_size(name, *image.size)
+        if getattr(image, "n_frames", 1) > 1 and image.format not in {"MPO", "HEIF"}:
+            notes.append("only the first of its frames is used")
+        pixels = np.asarray(_upright_srgb(image, notes))
     if told:
         notes.append("parts of its metadata are damaged and were left out")
     return Photo(pixels, name, tuple(notes))
@@ -140,22 +138,26 @@ def _check_size(name: str, width: int, height: int) -> None:
 
 
 @contextlib.contextmanager
-def _as_picture_errors(name: str) -> Iterator[None]:
-    try:
-        yield
-    except PictureError:
-        raise
-    except UnidentifiedImageError:
-        raise PictureError(f"{name!r} is not a picture that facelab can read; choose a {_KINDS} file") from None
-    except Image.DecompressionBombError:
-        raise PictureError(
-            f"{name!r} declares more than {MAX_PIXELS // 10**6} million pixels; make it smaller first"
-        ) from None
-    except MemoryError:
-        raise PictureError(f"{name!r} does not fit in memory; make it smaller or close other programs") from None
-    # Decoders answer damaged bytes with whatever their code runs into: KeyError, struct.error, SyntaxError, ...
-    except Exception as error:
-        raise PictureError(f"{name!r} is damaged or cut off; copy or download it again ({_brief(error)})") from error
+def decoding(name: str) -> Iterator[list[warnings.WarningMessage]]:
+    """Around Pillow's reading of a stranger's file: gives the list of its warnings, turns its errors into ``PictureError``."""
+    with _decoding, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            yield told
+        except PictureError:
+            raise
+        except UnidentifiedImageError:
+            raise PictureError(f"{name!r} is not a picture that facelab can read; choose a {_KINDS} file") from None
+        except Image.DecompressionBombError:
+            bound = MAX_PIXELS // 10**6
+            raise PictureError(f"{name!r} declares more than {bound} million pixels; make it smaller first") from None
+        except MemoryError:
+            raise PictureError(f"{name!r} does not fit in memory; make it smaller or close other programs") from None
+        # Decoders answer damaged bytes with whatever their code runs into: KeyError, struct.error, SyntaxError, ...
+        except Exception as error:
+            raise PictureError(
+                f"{name!r} is damaged or cut off; copy or download it again ({_brief(error)})"
+            ) from error
 
 
 def _brief(error: Exception) -> str:
