@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +40,9 @@ class State:
     Attributes:
         recipe: the current face; None only before the first generator is open.
         plane: the plane of faces.
-        slots: the mixer's faces, at least two places; the first is the face that the others are mixed into. A face in a slot
-            is a recipe of one source; which part it has in the picture is told by ``recipe.weights``.
+        slots: the mixer's faces, at least two places, the empty ones last; the first is the face that the others are mixed
+            into. A face in a slot is a recipe of one source. ``recipe.sources`` are those of the first slots, in order; what
+            part each has is told by ``recipe.weights``, and slots beyond have none.
         table: the mixing table's faces and layers, the panel's own frozen value.
     """
 
@@ -122,12 +124,14 @@ class Session(QObject):
         generator_changed: the `GeneratorInfo` that was opened, or None.
         project_changed: the `Project` that was opened.
         library_changed: faces of the project came, went, or were named anew.
+        files_offered: paths were dropped or pasted somewhere; the window looks what they are.
     """
 
     changed = Signal(object, object)
     generator_changed = Signal(object)
     project_changed = Signal(object)
     library_changed = Signal()
+    files_offered = Signal(object)
 
     def __init__(self, project: Project, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -152,8 +156,11 @@ class Session(QObject):
             text: what is done, as undo names it: "Move plane".
             merge: edits with equal tokens that follow one another within 0.6 s are one step (wheel and keys). Within a drag
                 everything is one step anyway.
-            fields: of `State`.
+            fields: of `State`. The mixer's slots follow the sources of a recipe that is given alone.
         """
+        recipe = fields.get("recipe")
+        if recipe is not None and "slots" not in fields:
+            fields["slots"] = self._slots_for(recipe)
         after = replace(self.state, **fields)
         if after != self.state:
             self.stack.push(Edit(self, text, after, self._drag or merge))
@@ -202,9 +209,13 @@ class Session(QObject):
         return None if g is None else self.dressed(Code.from_seed(seed, g.z_dim, g.sha256, 0 if g.c_dim else None))
 
     def _slots_for(self, recipe: Recipe) -> tuple[Recipe | None, ...]:
-        first = tuple(Recipe.of(code) for code in recipe.sources)
-        rest = self.state.slots[len(first) :]
-        return first + tuple(s if s is not None and s.generator == recipe.generator else None for s in rest)
+        now = self.state.slots
+        first = tuple(
+            slot if slot is not None and slot.sources[0] == code else Recipe.of(code)
+            for code, slot in zip_longest(recipe.sources, now[: len(recipe.sources)])
+        )
+        rest = tuple(s for s in now[len(first) :] if s is not None and s.generator == recipe.generator)
+        return first + rest + (None,) * (FEWEST_SLOTS - len(first + rest))
 
     def _show(self, state: State) -> None:
         before, self.state = self.state, state
