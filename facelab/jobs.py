@@ -419,6 +419,7 @@ class Project(Job):
         settings: see `ProjectionSettings`.
         resume: the blob of a ``ProjectionState`` to go on from.
         name: of the photograph, for the code's origin.
+        every_step: answer after every step, with its code and picture; slower on a GPU.
     """
 
     kind = "long"
@@ -429,6 +430,7 @@ class Project(Job):
     settings: ProjectionSettings = field(default_factory=ProjectionSettings)
     resume: bytes | None = None
     name: str = ""
+    every_step: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

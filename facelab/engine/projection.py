@@ -740,7 +740,8 @@ class _Report:
         """Whether it is time to answer; a kept step is always answered for itself."""
         step = self.pending[-1][0]
         return (
-            is_kept(step)
+            self._run.job.every_step
+            or is_kept(step)
             or step + 1 == self._run.settings.steps
             or len(self.pending) >= _PENDING
             or time.monotonic() - self._answered >= _ANSWER_EVERY
@@ -756,10 +757,11 @@ class _Report:
         steps = tuple(step for step, _ in self.pending)
         kept = is_kept(steps[-1]) or steps[-1] + 1 == run.settings.steps
         pixels = None
-        if (now - self._drawn >= _PICTURE_EVERY or steps[-1] == 0) and bool(self._last.picture.isfinite().all()):
+        wanted = run.job.every_step or now - self._drawn >= _PICTURE_EVERY or steps[-1] == 0
+        if wanted and bool(self._last.picture.isfinite().all()):
             pixels = to_pixels(self._last.picture)[0]
             self._drawn = now
-        ws = read_only(run.ws(self._last.x)[0].cpu().numpy()) if kept else None
+        ws = read_only(run.ws(self._last.x)[0].cpu().numpy()) if kept or run.job.every_step else None
         self.pending.clear()
         self._answered = now
         return ProjectionStep(
