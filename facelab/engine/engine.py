@@ -5,40 +5,58 @@ It owns the open generators and what was drawn lately. It runs on one thread; no
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import singledispatchmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from facelab import checkpoints
 from facelab.assets import EMBEDDED_GENERATOR, resource
-from facelab.engine import memory
+from facelab.engine import latents, memory
 from facelab.engine.model import Look, Model, Recent, to_pixels
+from facelab.engine.projection import project
 from facelab.errors import BadArgument, WrongGenerator
+from facelab.faces.photo import MAX_PIXELS
 from facelab.jobs import (
     Answer,
     Codes,
+    ExportMorph,
+    ExportPictures,
+    ExportPlane,
+    ExportTable,
     Images,
     Job,
     OpenGenerator,
     Pixels,
+    Progress,
+    Project,
+    ReadLatents,
     Render,
     RenderTiles,
     Resolve,
     SaveGenerator,
     Thumbnails,
     Tiles,
+    WriteLatents,
     Written,
     read_only,
 )
-from facelab.latent.code import Code, Floats
+from facelab.latent.code import Code, Direction, Floats, digest_of
+from facelab.latent.path import Morph, times
 from facelab.latent.recipe import Recipe
+from facelab.media.picture import save_picture
+from facelab.media.sheet import PAPER, sheet
+from facelab.media.video import VideoWriter
 
 MODELS = 3  # generators that stay in memory
 TILES = 128 << 20  # bytes of finished tiles that are kept
+MAX_FRAMES = 1_000_000  # of one video
 COARSE = 32  # pixels; a picture smaller than this shows nobody anything
 
 
@@ -148,14 +166,14 @@ class TorchEngine:
         yield Codes(tuple(codes))
 
     def resolve(self, recipe: Recipe) -> Code:
-        """The one W+ code that a recipe draws, with its own noise where the recipe uses that."""
+        """The one W+ code that a recipe draws, with the noise maps of a seed or of its own where it is drawn with such."""
         model = self.model(recipe.generator, recipe.tuning)
         return Code(
             array=model.ws(recipe),
             space="w+",
             generator=recipe.generator,
             origin=recipe.sources[0].origin if len(recipe.sources) == 1 else {},
-            noise=model.own_noise(recipe) if recipe.noise.mode == "own" else None,
+            noise=model.maps(recipe),
         )
 
     @_run.register
@@ -270,6 +288,184 @@ class TorchEngine:
             size = 0 if picture is None else picture.shape[-1]
             shown = size == side or (coarse and size >= COARSE)
             yield to_pixels(picture) if picture is not None and shown else None
+
+    # -- projection -------------------------------------------------------------------------------------------------
+    @_run.register
+    def _project(self, job: Project, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield from project(self.model(job.generator), job, cancel)
+
+    # -- latents ----------------------------------------------------------------------------------------------------
+    @_run.register
+    def _read_latents(self, job: ReadLatents, cancel: threading.Event) -> Iterator[Answer | None]:
+        network = self.model(job.generator).network
+        yield None
+        yield Codes(latents.codes_of(job.path, job.generator, network.num_ws, network.w_dim, network.z_dim, job.space))
+
+    @_run.register
+    def _write_latents(self, job: WriteLatents, cancel: threading.Event) -> Iterator[Answer | None]:
+        codes = []
+        for recipe in job.recipes:
+            codes.append(self.resolve(recipe))
+            yield None
+        latents.write_latents(job.path, job.recipes, codes)
+        yield Written(job.path)
+
+    # -- exports ----------------------------------------------------------------------------------------------------
+    @_run.register
+    def _export_morph(self, job: ExportMorph, cancel: threading.Event) -> Iterator[Answer | None]:
+        if not (math.isfinite(job.seconds) and math.isfinite(job.fps) and 0 < job.seconds * job.fps <= MAX_FRAMES):
+            raise BadArgument(
+                f"a video has up to {MAX_FRAMES:,} frames; {job.seconds} s at {job.fps} a second do not fit"
+            )
+        codes = []
+        for key in job.keys:
+            codes.append(self.resolve(key))
+            yield None
+        morph = Morph(job.keys, codes, interpolation=job.interpolation, easing=job.easing, loop=job.loop)
+        instants = times(max(2, round(job.seconds * job.fps)), job.loop)
+        model = self.model(morph.keys[0].generator, morph.keys[0].tuning)
+        side = job.size or model.network.resolution
+        drawn = model.size_for(side)
+        # What the frames are made of, by which a folder that was begun is gone on with.
+        made = digest_of(
+            [[k.digest for k in job.keys], job.seconds, job.fps, side, job.easing, job.interpolation, job.loop]
+        )
+        video = VideoWriter(
+            job.path, (side, side), job.fps, description=_described(model), resume_key=None if job.path.suffix else made
+        )
+        try:
+            while video.frames < len(instants):
+                chunk = instants[video.frames : video.frames + model.batch(drawn)]
+                for images in self.draw([morph(t) for t in chunk], drawn):
+                    if images is None:
+                        yield None
+                        continue
+                    for frame in images.pixels:
+                        video.add(resized(frame, side))
+                yield Progress(video.frames, len(instants), "drawing frames")
+                if cancel.is_set():
+                    return
+            video.finish()
+        finally:
+            video.close()
+        yield Written(job.path, f"{len(instants)} frames of {side} px")
+
+    @_run.register
+    def _export_pictures(self, job: ExportPictures, cancel: threading.Event) -> Iterator[Answer | None]:
+        if len(job.recipes) != len(job.paths) or len(set(job.paths)) != len(job.paths):
+            raise BadArgument(f"{len(job.recipes)} pictures need as many names of their own, not {len(set(job.paths))}")
+        for done, (recipe, path) in enumerate(zip(job.recipes, job.paths, strict=True), 1):
+            if cancel.is_set():
+                return
+            (pixels,) = yield from self._whole([recipe], None)
+            model = self.model(recipe.generator, recipe.tuning)
+            keep = job.keep_recipe and path.suffix.lower() == ".png"
+            save_picture(
+                path, pixels, recipe.to_json() if keep else None, description=_described(model), scale=job.scale
+            )
+            yield Progress(done, len(job.paths), "saving pictures")
+            yield Written(path)
+
+    @_run.register
+    def _export_plane(self, job: ExportPlane, cancel: threading.Event) -> Iterator[Answer | None]:
+        plane = job.plane
+        template = (job.template or Recipe.of(plane.origin)).change(sources=(plane.origin,), weights=())
+        places = [(u, v) for v in job.rows for u in job.columns]
+        recipes = [template.change(sources=(plane.at(u, v),)) for u, v in places]
+        pictures = yield from self._grid(recipes, job.tile, len(job.columns), len(job.rows), cancel)
+        if pictures is None:
+            return
+        labels: dict[str, Any] = {}
+        if job.labels:
+            labels = {
+                "column_labels": [f"{u:.3g}" for u in job.columns],
+                "row_labels": [f"{v:.3g}" for v in job.rows],
+                "x_title": _name(plane.x),
+                "y_title": _name(plane.y),
+            }
+        save_picture(
+            job.path, sheet(pictures, len(job.columns), **labels), description=_described(self.model(plane.generator))
+        )
+        yield Written(job.path)
+
+    @_run.register
+    def _export_table(self, job: ExportTable, cancel: threading.Event) -> Iterator[Answer | None]:
+        if not job.columns or not job.rows:
+            raise BadArgument("a mixing table needs at least one face for its rows and one for its columns")
+        model = self.model(job.columns[0].generator, job.columns[0].tuning)
+        first, last = job.layers
+        if not 0 <= first < last <= model.network.num_ws:
+            raise BadArgument(
+                f"the layers of a mixing table are a range within 0 to {model.network.num_ws}, not {first} to {last}"
+            )
+        inside = tuple(float(first <= layer < last) for layer in range(model.network.num_ws))
+        outside = tuple(1 - share for share in inside)
+        columns, rows = ([self.resolve(r) for r in recipes] for recipes in (job.columns, job.rows))
+        recipes = list(job.columns)
+        for row, code in zip(job.rows, rows, strict=True):
+            recipes.append(row)
+            recipes += [
+                column.change(sources=(of, code), weights=(outside, inside), psi=(1.0,), cutoff=None, directions=())
+                for column, of in zip(job.columns, columns, strict=True)
+            ]
+        pictures = yield from self._grid(recipes, job.tile, len(columns) + 1, len(rows) + 1, cancel)
+        if pictures is None:
+            return
+        corner = np.full_like(pictures[0], PAPER)
+        save_picture(job.path, sheet([corner, *pictures], len(columns) + 1), description=_described(model))
+        yield Written(job.path)
+
+    def _grid(
+        self, recipes: Sequence[Recipe], tile: int | None, columns: int, rows: int, cancel: threading.Event
+    ) -> Generator[Answer | None, None, list[Pixels] | None]:
+        """The pictures of a sheet; None when it was cancelled."""
+        if not recipes:
+            raise BadArgument("a sheet needs at least one row and one column")
+        model = self.model(recipes[0].generator, recipes[0].tuning)
+        side = tile or model.network.resolution
+        if side < 1 or columns * rows * side * side > MAX_PIXELS:
+            raise BadArgument(
+                f"{columns} × {rows} pictures of {side} px are more than {MAX_PIXELS // 10**6} million pixels; "
+                "take fewer or smaller ones"
+            )
+        drawn = model.size_for(side)
+        pictures: list[Pixels] = []
+        while len(pictures) < len(recipes):
+            chunk = recipes[len(pictures) : len(pictures) + model.batch(drawn)]
+            pictures += [resized(one, side) for one in (yield from self._whole(chunk, drawn))]
+            yield Progress(len(pictures), len(recipes), "drawing faces")
+            if cancel.is_set():
+                return None
+        return pictures
+
+    def _whole(self, recipes: Sequence[Recipe], resolution: int | None) -> Generator[None, None, Pixels]:
+        """The finished pixels of ``draw``."""
+        for images in self.draw(recipes, resolution):
+            if images is not None:
+                return images.pixels
+            yield None
+        raise AssertionError("draw always ends with pictures")
+
+
+def resized(picture: Pixels, side: int) -> Pixels:
+    """A square picture at another size, by Lanczos."""
+    if len(picture) == side:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
+
+
+def _described(model: Model) -> str:
+    return f"Drawn by facelab with the generator {model.name}"
+
+
+def _name(axis: Code | Direction) -> str:
+    """What an axis of a plane is called in words."""
+    if isinstance(axis, Direction):
+        return axis.name
+    for key in ("name", "photo", "expression", "seed"):
+        if key in axis.origin:
+            return f"seed {axis.origin[key]}" if key == "seed" else str(axis.origin[key])
+    return ""
 
 
 class _Clock:

@@ -190,6 +190,15 @@ class Model:
             )
         return int(resolution)
 
+    def size_for(self, side: int) -> int:
+        """The smallest size at which this generator can stop that is at least ``side``, else its own."""
+        return next((size for size in self.network.preview_resolutions() if size >= side), self.network.resolution)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.checkpoint.metadata.get("name") or (self.path.stem if self.path else self.sha256[:12])
+
     # -- codes ------------------------------------------------------------------------------------------------------
     def map(self, z: Floats, c: Floats | None = None) -> Floats:
         """z [N, Z] (and labels [N, c_dim]) to w [N, C]."""
@@ -285,6 +294,11 @@ class Model:
             return maps
         assert noise.mode != "own"
         return noise.mode
+
+    def maps(self, recipe: Recipe) -> NoiseMaps | None:
+        """The noise maps that a recipe is drawn with, where they are its own or a seed's."""
+        noise = self.look(recipe).noise
+        return noise if isinstance(noise, NoiseMaps) and len(noise) else None
 
     def own_noise(self, recipe: Recipe) -> NoiseMaps | None:
         """The optimised noise of a recipe's codes, mixed as the codes are, layer by layer; None where no code has any.
@@ -396,7 +410,7 @@ class Model:
         return GeneratorInfo(
             sha256=self.sha256,
             file_sha256=checkpoint.file_sha256,
-            name=checkpoint.metadata.get("name") or (self.path.stem if self.path else self.sha256[:12]),
+            name=self.name,
             path=None if self.path is None else str(self.path),
             family=network.family,
             format=checkpoint.format,
