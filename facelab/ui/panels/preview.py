@@ -68,7 +68,10 @@ class Hero(FaceView):
         """Keep the picture in sight: the middle of the view never leaves it, and a small picture stays centred."""
         size = self._size()
         bound = []
-        for at, room, whole in ((self._centre.x(), self.width(), size.x()), (self._centre.y(), self.height(), size.y())):
+        for at, room, whole in (
+            (self._centre.x(), self.width(), size.x()),
+            (self._centre.y(), self.height(), size.y()),
+        ):
             half = room / 2 / whole
             bound.append(0.5 if whole <= room else min(max(at, half), 1 - half))
         self._centre = QPointF(*bound)
@@ -184,7 +187,9 @@ class PreviewPanel(Panel):
 
         self._name = Elided()
         self._size = quiet("")
-        self._fit = tool("Pixel for pixel", "actual", self._toggle_zoom, tip="Pixel for pixel, or fit (1)", checkable=True)
+        self._fit = tool(
+            "Pixel for pixel", "actual", self._toggle_zoom, tip="Pixel for pixel, or fit (1)", checkable=True
+        )
         self._compare = tool("Before", "compare", tip="Hold to see the face before your edits (hold B)")
         self._compare.pressed.connect(lambda: self.compare(True))
         self._compare.released.connect(lambda: self.compare(False))
@@ -218,7 +223,11 @@ class PreviewPanel(Panel):
     # -- drawing ----------------------------------------------------------------------------------------------------
     def _changed(self, after: State, before: State | None = None) -> None:
         recipe = after.recipe
-        drawable = recipe is not None and self.session.generator is not None and recipe.generator == self.session.generator.sha256
+        drawable = (
+            recipe is not None
+            and self.session.generator is not None
+            and recipe.generator == self.session.generator.sha256
+        )
         self._name.setText(describe(recipe) if recipe is not None else "")
         for each in self._tools:
             each.setEnabled(drawable)
