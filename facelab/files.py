@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,12 +57,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise ExportError(f"cannot write {wanted.name!r}: {_obstacle(target)}; choose another name")
         temporary = _temporary(target)
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        mode = stat.S_IMODE(temporary.stat().st_mode)
     except OSError as error:
         raise cannot_write(wanted, error) from error
     except ValueError as error:  # a NUL in the name
         raise ExportError(f"cannot write {str(wanted)!r}: that is no file name; choose another name") from error
     try:
         yield temporary
+        if os.name != "nt":  # some writers make a private file of their own and move it here
+            temporary.chmod(mode)
         _flush(temporary)
         temporary.replace(target)
     except OSError as error:
