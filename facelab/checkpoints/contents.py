@@ -12,14 +12,16 @@ class Contents:
 
     Attributes:
         container: ``"safetensors"``, ``"pickle"``, ``"torch"`` (zip or legacy torch stream) or ``"numpy"``.
+        size: bytes of the file.
         value: the outermost object: builtin containers, numbers, strings, arrays and the stand-ins of
-            ``facelab.checkpoints.unpickle``; for safetensors a dict name -> tensor.
+            ``facelab.checkpoints.unpickle``; for safetensors a dict name -> array.
         metadata: the container's own text fields (safetensors only).
         ignored: what a format found and did not use; formats append to it.
         notes: what the person should know about how the file was read; formats append to it.
     """
 
     container: str
+    size: int
     value: Any
     metadata: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)

@@ -13,7 +13,9 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from facelab.checkpoints.contents import Contents
-from facelab.errors import CheckpointError, UnknownFormat
+from facelab.checkpoints.torchfile import LEGACY_MAGIC, Archive, read_archive, read_legacy
+from facelab.checkpoints.unpickle import Machine, printable
+from facelab.errors import CheckpointError, UnknownFormat, UnsafeFile
 
 LARGEST_FILE = 32 << 30  # bytes; the largest checkpoints in circulation have a tenth of it
 
@@ -60,17 +62,70 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[Source]:
     yield Source(path, memoryview(mapped))
 
 
-def read_contents(source: Source) -> Contents:
+# What people take for a generator, by its first bytes.
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"),
+    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+    (b"BZh", "is compressed with bzip2; unpack it first"),
+    (b"\xfd7zXZ\x00", "is compressed with xz; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive; unpack it first"),
+    (b"Rar!", "is a RAR archive; unpack it first"),
+    (b"\x89HDF", "is an HDF5 file (Keras, for one); facelab does not read such networks"),
+    (b"GGUF", "is a language model (GGUF), not a generator of pictures"),
+    (b"\x93NUMPY", "is a NumPy array, perhaps a latent code, not a generator"),
+    (b"\x89PNG", "is a PNG picture, not a generator"),
+    (b"\xff\xd8\xff", "is a JPEG picture, not a generator"),
+    (b"%PDF", "is a PDF document, not a generator"),
+    (b"\x7fELF", "is a program, not a generator"),
+    (b"MZ", "is a program, not a generator"),
+    (b"SQLite format 3", "is a database, perhaps a facelab project, not a generator"),
+)
+
+
+def read_contents(source: Source, *, objects: bool = False) -> Contents:
     """Read the container, by its first bytes.
+
+    Args:
+        source: the file.
+        objects: allow numpy arrays of Python objects (some latent files are one).
 
     Raises:
         UnknownFormat: it is no container of generators.
         CheckpointError: it is one, and it is damaged.
         UnsafeFile: it asks for what facelab never does.
     """
-    if looks_like_safetensors(source.view):
+    view, name = source.view, source.path.name
+    head = bytes(view[:512])
+    for start, what in _OTHERS:
+        if head.startswith(start):
+            raise UnknownFormat(f"{name} {what}")
+    if head[257:262] == b"ustar":
+        raise UnknownFormat(f"{name} is a tar archive; unpack it first")
+    if head.lstrip()[:1] == b"<":
+        raise UnknownFormat(f"{name} is a web page, not a generator; the download gave a page in place of the file")
+    if head.startswith(b"PK"):
+        archive = Archive(view)
+        if archive.entries and all(entry.endswith(".npy") for entry in archive.entries):
+            raise UnknownFormat(f"{name} is a NumPy archive, perhaps of latent codes, not a generator")
+        return Contents("torch", len(view), read_archive(archive, objects=objects))
+    if looks_like_safetensors(view):
         return read_safetensors(source)
-    raise UnknownFormat(f"{source.path.name} is not a generator file that facelab knows")
+    machine = Machine(view, objects=objects)
+    try:
+        value = machine.run()
+    except UnsafeFile:
+        raise
+    except CheckpointError:
+        if head[:1] == b"\x80" and head[1] <= 5:
+            raise
+        raise UnknownFormat(f"{name} is not a generator file of a kind that facelab knows") from None
+    if value == LEGACY_MAGIC:
+        return Contents("torch", len(view), read_legacy(view, objects=objects))
+    contents = Contents("pickle", len(view), value)
+    if machine.position < len(view):
+        contents.notes.append(f"{len(view) - machine.position} bytes behind the end of the pickle were not read")
+    return contents
 
 
 def looks_like_safetensors(view: memoryview) -> bool:
@@ -81,9 +136,9 @@ def looks_like_safetensors(view: memoryview) -> bool:
 def read_safetensors(source: Source) -> Contents:
     """The tensors and text fields of a .safetensors file."""
     try:
-        with safe_open(source.path, framework="pt", device="cpu") as file:
+        with safe_open(source.path, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
             metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{source.path.name} is damaged or cut off: {error}") from None
-    return Contents("safetensors", tensors, metadata)
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{source.path.name} is damaged or cut off: {printable(error, 200)}") from None
+    return Contents("safetensors", len(source.view), tensors, metadata)

@@ -10,9 +10,12 @@ import torch
 from facelab.errors import BadArgument
 from facelab.nets.network import LayerInfo, Network, Noise, estimate_w_avg
 from facelab.nets.stylegan2 import StyleGAN2
+from facelab.nets.stylegan3 import StyleGAN3R, StyleGAN3T
 
 FAMILIES: dict[str, type[Network]] = {
     "stylegan2": StyleGAN2,
+    "stylegan3-t": StyleGAN3T,
+    "stylegan3-r": StyleGAN3R,
 }
 
 

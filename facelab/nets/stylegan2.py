@@ -29,20 +29,24 @@ from facelab.nets.ops import (
     upsample_padding,
 )
 
-DEFAULTS: dict[str, Any] = {
-    "resolution": ...,  # a power of two, at least 4
-    "channels": ...,  # feature maps of each block, 4x4 first
-    "img_channels": 3,
+MAPPING_DEFAULTS: dict[str, Any] = {
     "z_dim": 512,
     "w_dim": 512,
     "c_dim": 0,
-    "architecture": "skip",  # "skip" | "resnet" | "orig"
     "mapping_features": [512] * 8,  # outputs of each mapping layer; the last one is w_dim
     "mapping_lr_multiplier": 0.01,
     "mapping_activation": "lrelu",
     "normalize_z": True,
     "label": "embed",  # "embed": a layer of its own, normalised alone | "concat": normalised together with z
     "embed_features": 0,
+}
+
+DEFAULTS: dict[str, Any] = {
+    "resolution": ...,  # a power of two, at least 4
+    "channels": ...,  # feature maps of each block, 4x4 first
+    "img_channels": 3,
+    **MAPPING_DEFAULTS,
+    "architecture": "skip",  # "skip" | "resnet" | "orig"
     "activation": "lrelu",
     "conv_clamp": None,
     "use_noise": True,
@@ -51,14 +55,16 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class Mapping2(nn.Module):
+class LabelledMapping(nn.Module):
     """z and label -> w: both normalised, side by side through a stack of dense layers."""
 
     def __init__(self, a: Mapping[str, Any]) -> None:
         super().__init__()
         self.z_dim, self.c_dim = int(a["z_dim"]), int(a["c_dim"])
         self.normalize_z, self.label = bool(a["normalize_z"]), str(a["label"])
-        features = [self.z_dim, *a["mapping_features"]]
+        features = [self.z_dim, *(int(n) for n in a["mapping_features"])]
+        if not 1 <= len(features) <= 129 or min(features[1:], default=1) < 1:
+            raise BadArgument(f"a mapping network of {len(features) - 1} layers cannot be")
         if self.c_dim:
             if self.label not in {"embed", "concat"}:
                 raise BadArgument(f'label must be "embed" or "concat", got {self.label!r}')
@@ -196,7 +202,7 @@ class StyleGAN2(Network):
         self.block_resolutions = tuple(sizes)
         self.num_ws = 2 * len(sizes)
         self.has_previews = a["architecture"] == "skip"
-        self.mapping = Mapping2(a)
+        self.mapping = LabelledMapping(a)
         self.synthesis = nn.Module()
         for index, size in enumerate(sizes):
             rgb = self.has_previews or size == self.resolution
