@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
+from facelab import settings
 from facelab.errors import FacelabError
 from facelab.jobs import GeneratorInfo
 from facelab.latent.code import Code
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
+from facelab.settings import Settings
 
 if TYPE_CHECKING:
     from facelab.project import Project
@@ -124,6 +126,8 @@ class Session(QObject):
         generator_changed: the `GeneratorInfo` that was opened, or None.
         project_changed: the `Project` that was opened.
         library_changed: faces of the project came, went, or were named anew.
+        settings_changed: the `Settings`, after `configure`.
+        project_failed: a `ProjectError` of a write in the background; may be emitted on any thread.
         files_offered: paths were dropped or pasted somewhere; the window looks what they are.
     """
 
@@ -131,10 +135,13 @@ class Session(QObject):
     generator_changed = Signal(object)
     project_changed = Signal(object)
     library_changed = Signal()
+    settings_changed = Signal(object)
+    project_failed = Signal(object)
     files_offered = Signal(object)
 
-    def __init__(self, project: Project, parent: QObject | None = None) -> None:
+    def __init__(self, project: Project, settings: Settings | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self.settings = settings or Settings()
         self.clock: Callable[[], float] = time.monotonic
         self.state = State()
         self.generator: GeneratorInfo | None = None
@@ -255,6 +262,18 @@ class Session(QObject):
         label = 0 if info.c_dim else None
         a, b, c = (Code.from_seed(seed, info.z_dim, info.sha256, label) for seed in (0, 1, 2))
         return State(recipe=Recipe.of(a), plane=Plane(origin=a, x=b, y=c), slots=(Recipe.of(a), None))
+
+    # -- settings ---------------------------------------------------------------------------------------------------
+    def configure(self, **values: Any) -> None:
+        """Change settings, and write them.
+
+        Raises:
+            BadArgument: a value is not allowed; nothing changes.
+            ExportError: they hold now, but could not be written.
+        """
+        self.settings = self.settings.change(**values)
+        self.settings_changed.emit(self.settings)
+        settings.save(self.settings)
 
     # -- the project ------------------------------------------------------------------------------------------------
     @property

@@ -26,11 +26,13 @@ class Panel(QWidget):
         title: on its tab and in the View menu.
         area: the dock area where it starts, or "centre".
         hint: one line for the View menu and the tab's tooltip.
+        keys: keys and gestures that work in it, for the sheet of shortcuts: ("Wheel", "Zoom").
     """
 
     title: ClassVar[str]
     area: ClassVar[Area]
     hint: ClassVar[str] = ""
+    keys: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__()

@@ -1,0 +1,205 @@
+"""All commands in one place: the palette (Ctrl+K) that finds them, and the sheet of shortcuts (F1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QMenuBar,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from facelab.ui import theme
+from facelab.ui.widgets import heading, quiet
+
+
+def actions_of(bar: QMenuBar) -> list[tuple[str, QAction]]:
+    """Every command of a menu bar, with the path of menus that leads to it: ("View › Theme", action)."""
+    found: list[tuple[str, QAction]] = []
+
+    def walk(menu: QMenu, path: str) -> None:
+        for action in menu.actions():
+            inner = action.menu()
+            if isinstance(inner, QMenu):
+                walk(inner, f"{path} › {_plain(action.text())}")
+            elif not action.isSeparator() and action.text():
+                found.append((path, action))
+
+    for action in bar.actions():
+        menu = action.menu()
+        if isinstance(menu, QMenu):
+            walk(menu, _plain(action.text()))
+    return found
+
+
+def score(wanted: str, text: str) -> float | None:
+    """How well a text matches what was typed; None when it does not.
+
+    The letters have to come in order. Those that begin a word or follow one another count more, and a short text wins.
+    """
+    text, total, at, run = text.lower(), 0.0, 0, 0
+    for letter in wanted.lower():
+        if letter == " ":
+            run = 0
+            continue
+        place = text.find(letter, at)
+        if place < 0:
+            return None
+        begins = place == 0 or not text[place - 1].isalnum()
+        run = run + 1 if place == at and at else 0
+        total += 3.0 * begins + 2.0 * min(run, 4) + 1.0
+        at = place + 1
+    return total - 0.02 * len(text)
+
+
+class CommandPalette(QDialog):
+    """Type a part of a command's name, Enter does it."""
+
+    def __init__(self, commands: Sequence[tuple[str, QAction]], parent: QWidget) -> None:
+        super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setAccessibleName("Commands")
+        self.setObjectName("palette")
+        self.setStyleSheet(f"#palette {{ border: 1px solid {theme.colours().edge}; }}")
+        self._commands = [(path, action) for path, action in commands if action.isEnabled()]
+        self.field = QLineEdit(placeholderText="Type a command")
+        self.field.setAccessibleName("Command")
+        self.field.textChanged.connect(self._filter)
+        self.field.installEventFilter(self)
+        self.list = QListWidget()
+        self.list.setAccessibleName("Commands found")
+        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.list.setUniformItemSizes(True)
+        self.list.itemClicked.connect(lambda _: self._do())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(*(theme.GRID,) * 4)
+        column.setSpacing(theme.GRID)
+        column.addWidget(self.field)
+        column.addWidget(self.list)
+        self.setFixedSize(480, 360)
+        self._filter("")
+        middle = parent.mapToGlobal(parent.rect().center())
+        self.move(middle.x() - 240, parent.mapToGlobal(parent.rect().topLeft()).y() + 72)
+
+    def _filter(self, text: str) -> None:
+        found = []
+        for order, (path, action) in enumerate(self._commands):
+            name = _plain(action.text())
+            points = score(text, name)
+            if points is None:
+                points = score(text, f"{path} {name}")
+                points = None if points is None else points - 5
+            if points is not None:
+                found.append((-points if text.strip() else 0, order, path, name, action))
+        self.list.clear()
+        for _, _, path, name, action in sorted(found, key=lambda f: f[:2]):
+            keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+            item = QListWidgetItem(f"{name}    {path}" + (f"    {keys}" if keys else ""))
+            item.setData(Qt.ItemDataRole.UserRole, action)
+            self.list.addItem(item)
+        self.list.setCurrentRow(0)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if isinstance(event, QKeyEvent) and event.type() is QEvent.Type.KeyPress:
+            if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Up):
+                row = self.list.currentRow() + (1 if event.key() == Qt.Key.Key_Down else -1)
+                self.list.setCurrentRow(min(max(row, 0), self.list.count() - 1))
+                return True
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+                self._do()
+                return True
+        return super().eventFilter(watched, event)
+
+    def _do(self) -> None:
+        item = self.list.currentItem()
+        self.close()
+        if item is not None:
+            item.data(Qt.ItemDataRole.UserRole).trigger()
+
+
+class ShortcutSheet(QDialog):
+    """Every key that does something."""
+
+    def __init__(
+        self,
+        commands: Sequence[tuple[str, QAction]],
+        others: Iterable[tuple[str, Sequence[tuple[str, str]]]],
+        parent: QWidget,
+    ) -> None:
+        """
+        Args:
+            commands: of the menus.
+            others: keys and gestures by the part of the window where they work: ("Plane", [("Wheel", "Zoom"), ...]).
+        """
+        super().__init__(parent)
+        self.setWindowTitle("Shortcuts")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for path, action in commands:
+            keys = " or ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts())
+            if keys:
+                groups.setdefault(path.split(" › ")[0], []).append((keys, _plain(action.text())))
+        for name, rows in others:
+            if rows:
+                groups.setdefault(name, []).extend(rows)
+        content = QWidget()
+        grid = QGridLayout(content)
+        grid.setHorizontalSpacing(3 * theme.GRID)
+        grid.setVerticalSpacing(4)
+        columns = _balanced(groups)
+        for column, names in enumerate(columns):
+            line = 0
+            for name in names:
+                title = heading(name)
+                title.setContentsMargins(0, theme.GRID if line else 0, 0, 0)
+                grid.addWidget(title, line, 2 * column, 1, 2)
+                line += 1
+                for keys, what in groups[name]:
+                    grid.addWidget(quiet(keys), line, 2 * column)
+                    grid.addWidget(QLabel(what), line, 2 * column + 1)
+                    line += 1
+        grid.setRowStretch(1 + max(sum(1 + len(groups[n]) for n in names) for names in columns), 1)
+        area = QScrollArea()
+        area.setWidget(content)
+        area.setWidgetResizable(True)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.close)
+        column_ = QVBoxLayout(self)
+        column_.setContentsMargins(*(2 * theme.GRID,) * 4)
+        column_.setSpacing(2 * theme.GRID)
+        column_.addWidget(area, 1)
+        column_.addWidget(buttons)
+        self.resize(
+            min(content.sizeHint().width() + 64, parent.width() - 40),
+            min(content.sizeHint().height() + 110, parent.height() - 40),
+        )
+
+
+def _balanced(groups: dict[str, list[tuple[str, str]]]) -> list[list[str]]:
+    """The groups in two columns of about the same length, in their order."""
+    whole = sum(2 + len(rows) for rows in groups.values())
+    left: list[str] = []
+    so_far = 0
+    for name, rows in groups.items():
+        if so_far * 2 >= whole:
+            break
+        left.append(name)
+        so_far += 2 + len(rows)
+    right = [name for name in groups if name not in left]
+    return [left, right] if right else [left]
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "").removesuffix("…")
