@@ -11,7 +11,6 @@ import os
 import re
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -90,33 +89,29 @@ def save_picture(
     image = Image.fromarray(pixels)
     if scale > 1:
         image = image.resize((image.width * scale, image.height * scale), Image.Resampling.LANCZOS)
-    xmp = xmp_packet(description, composite)
+    try:
+        data = _encoded(image, suffix, quality, xmp_packet(description, composite), recipe_json)
+    except (OSError, ValueError) as error:  # a side too long for WebP or JPEG
+        raise ExportError(f"cannot make {path.name!r} a {suffix[1:]}: {error}; choose PNG or a smaller size") from error
     with replacing(path) as temporary:
-        try:
-            _write(image, temporary, suffix, quality, xmp, recipe_json)
-        except (OSError, ValueError) as error:
-            # libwebp and libjpeg name no reason; one of the system (a full disk) goes on as it is.
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise ExportError(
-                f"cannot write {path.name!r} as {suffix[1:]}: {error}; choose PNG or a smaller size"
-            ) from error
+        temporary.write_bytes(data)
     return path
 
 
-def _write(image: Image.Image, path: Path, suffix: str, quality: int, xmp: bytes, recipe_json: str | None) -> None:
-    options: dict[str, Any]
+def _encoded(image: Image.Image, suffix: str, quality: int, xmp: bytes, recipe_json: str | None) -> bytes:
+    # In memory first: of a full disk Pillow's encoders say only that they are broken.
+    file = BytesIO()
     if suffix == ".png":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", xmp.decode())
         if recipe_json is not None:
             text.add_itxt(RECIPE_KEY, recipe_json)
-        options = {"format": "PNG", "pnginfo": text, "compress_level": 6}
+        image.save(file, "PNG", pnginfo=text)
     elif suffix == ".webp":
-        options = {"format": "WEBP", "quality": quality, "lossless": quality == 100, "method": 4, "xmp": xmp}
+        image.save(file, "WEBP", quality=quality, lossless=quality == 100, xmp=xmp)
     else:
-        options = {"format": "JPEG", "quality": quality, "subsampling": 0, "optimize": True, "xmp": xmp}
-    image.save(path, **options)
+        image.save(file, "JPEG", quality=quality, subsampling=0, xmp=xmp)
+    return file.getvalue()
 
 
 def read_recipe(path: str | os.PathLike[str]) -> str | None:
