@@ -13,22 +13,34 @@ Wrong arguments raise ``BadArgument``, a ``ValueError``; everything else that ca
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from facelab import checkpoints
 from facelab.assets import EMBEDDED_GENERATOR, resource
+from facelab.engine import latents
+from facelab.engine.latents import write_face
 from facelab.engine.model import Look, Model, NoiseMaps, to_pixels
-from facelab.errors import BadArgument
-from facelab.jobs import Pixels
-from facelab.latent.code import Floats
-from facelab.latent.recipe import Noise
+from facelab.engine.projection import check, project
+from facelab.errors import BadArgument, Diverged
+from facelab.faces import align
+from facelab.faces.detect import find_faces
+from facelab.faces.photo import open_photo
+from facelab.jobs import Pixels, Project, ProjectionDone, ProjectionSettings, ProjectionStep, read_only
+from facelab.latent.code import Code, Floats
+from facelab.latent.recipe import Noise, Recipe, broadcast
 from facelab.latent.spaces import psi_by_layer, truncate
 
 
@@ -240,6 +252,240 @@ class Generator:
         if isinstance(noise_mode, bool) or not _is_whole(noise_mode) or not 0 <= int(noise_mode) < 2**32:
             raise BadArgument(f'noise_mode must be "const", "none" or a seed from 0 to {2**32 - 1}, not {noise_mode!r}')
         return Look(self._model.noise(Noise("seed", int(noise_mode))), strengths, move)
+
+
+# -- encoding -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of an encoding.
+
+    Attributes:
+        step: its number, from 0.
+        loss: the weighted sum of the losses, before the step was made.
+        ws: the code that it was measured at, float32 [1, num_ws, w_dim].
+        image: the picture of that code, uint8 [H, W, 3].
+    """
+
+    step: int
+    loss: float
+    ws: Floats
+    image: Pixels
+
+
+def encode(
+    generator: Generator,
+    photo: str | os.PathLike[str] | NDArray[np.uint8],
+    space: Literal["w", "w+"] = "w+",
+    steps: int = 500,
+    *,
+    start: str | ArrayLike = "w_avg",
+    seed: int = 303,
+    face: int = 0,
+    crop: tuple[float, float, float, float] | None = None,
+    **settings: Any,
+) -> Encoding:
+    """Find the code that draws a picture, by gradient descent.
+
+    Nothing runs before the result is iterated over, or one of its results is touched.
+
+    Args:
+        generator: made by `open`.
+        photo: a photograph, of which a face is found and cut out as FFHQ's were; or uint8 [S, S, 3], taken as it is.
+        space: "w", one w for all layers, or "w+", one for each.
+        steps: how many.
+        start: "w_avg", "w0", "seed", "best", or a code to start from, [num_ws, w_dim] or [w_dim].
+        seed: of every random number; the same seed gives the same result on the same machine.
+        face: which face of the photograph, the largest is 0.
+        crop: instead of finding a face: x and y of the centre, side in pixels, and degrees clockwise.
+        settings: other fields of ``jobs.ProjectionSettings``, by name.
+
+    Raises:
+        BadArgument: an argument is not as described.
+        PictureError: the photograph cannot be read; NoFaceFound: it shows no face.
+        MissingPart: the landmark model is not installed (``pip install "facelab[photos]"``).
+    """
+    known = {field.name for field in fields(ProjectionSettings)}
+    if unknown := sorted(set(settings) - known):
+        raise BadArgument(f"encode knows no {unknown[0]!r}; its settings are {', '.join(sorted(known))}")
+    if not isinstance(start, str):
+        shape = (generator.w_dim,) if np.ndim(start) == 1 else (generator.num_ws, generator.w_dim)
+        code = _finite(np.reshape(start, shape) if np.size(start) == np.prod(shape) else start, "start", shape)
+        settings["start_code"] = Code(array=code, space="w" if code.ndim == 1 else "w+", generator=generator.sha256)
+        start = "code"
+    values = ProjectionSettings(space=space, steps=steps, start=start, seed=seed, **settings)
+    check(values, generator.num_ws)
+    name = ""
+    if isinstance(photo, np.ndarray):
+        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.shape[0] != photo.shape[1]:
+            raise BadArgument(
+                f"a picture to encode is uint8 [S, S, 3], not {photo.dtype} {list(photo.shape)}; give a file's path to have "
+                "its face cut out"
+            )
+        target = read_only(photo.copy())
+    else:
+        name = Path(photo).stem
+        target = read_only(cut_out(photo, generator.resolution, face, crop)[0])
+    job = Project(
+        run="api", generator=generator.sha256, target=target, settings=values, name=name, every_step=True
+    )  # fmt: skip
+    return Encoding(generator, job)
+
+
+def cut_out(
+    photo: str | os.PathLike[str],
+    size: int,
+    face: int = 0,
+    crop: tuple[float, float, float, float] | None = None,
+) -> tuple[Pixels, float]:
+    """A face of a photograph as FFHQ would cut it, uint8 [size, size, 3], and the share of it that lies outside of the photograph.
+
+    Arguments and errors as of `encode`.
+    """
+    opened = open_photo(photo)
+    if crop is not None:
+        x, y, side, angle = crop
+        return align.crop(opened, align.quad_at((x, y), side, angle), size)
+    faces = find_faces(opened)
+    if not 0 <= face < len(faces):
+        raise BadArgument(
+            f"{opened.name!r} shows {len(faces)} face{'s' * (len(faces) > 1)}, numbered from 0, the largest; there is no number {face}"
+        )
+    return align.crop(opened, align.quad_of(faces[face]), size)
+
+
+class Encoding:
+    """A photograph that is being encoded: iterate over its steps, or take its results.
+
+    Touching a result runs to the end; leaving the loop before (by ``break``, an error or Ctrl+C) keeps the best so far.
+
+    Attributes:
+        target: the picture that is encoded, uint8 [S, S, 3].
+        steps: how many steps there will be at most.
+        losses: the loss of each step so far.
+    """
+
+    def __init__(self, generator: Generator, job: Project) -> None:
+        self.target, self.steps = job.target, job.settings.steps
+        self.losses: list[float] = []
+        self._generator, self._cancel = generator, threading.Event()
+        self._answers = project(generator._model, job, self._cancel)
+        self._done: ProjectionDone | None = None
+
+    def __iter__(self) -> Iterator[Step]:
+        try:
+            while (step := self._next()) is not None:
+                yield step
+        finally:
+            self._cancel.set()
+            self._finish()
+
+    @property
+    def ws(self) -> Floats:
+        """The best code, float32 [1, num_ws, w_dim]."""
+        generator = self._generator
+        return np.array(broadcast(self.code.array, generator.num_ws, generator.w_dim))[None]
+
+    @property
+    def noise(self) -> list[Floats] | None:
+        """The optimised noise that belongs to it, one [r, r] array per layer; None where noise was not optimised."""
+        maps = self.code.noise
+        return None if maps is None else list(maps)
+
+    @property
+    def loss(self) -> float:
+        """The loss of the best code."""
+        return self._result().loss
+
+    @property
+    def image(self) -> Pixels:
+        """The picture of the best code, uint8 [H, W, 3]."""
+        return self._result().pixels
+
+    @property
+    def code(self) -> Code:
+        """The best code as a value of facelab, in W or W+ with its noise."""
+        return self._result().code
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the best code as a .face.safetensors, which restores the face in the window and on the command line.
+
+        Raises:
+            ExportError: it cannot be written there; nothing half-written is left.
+        """
+        recipe = Recipe.of(self.code)
+        model = self._generator._model
+        write_face(
+            Path(path),
+            recipe,
+            Code(
+                array=model.ws(recipe),
+                space="w+",
+                generator=model.sha256,
+                origin=self.code.origin,
+                noise=self.code.noise,
+            ),
+        )
+
+    def _result(self) -> ProjectionDone:
+        self._finish()
+        if self._done is None:
+            raise Diverged("the encoding stopped before its first step, so there is no code to keep; run it again")
+        return self._done
+
+    def _finish(self) -> None:
+        while self._next() is not None:
+            pass
+
+    def _next(self) -> Step | None:
+        """The next step; an interrupt waits until it is whole, so that the best so far is not lost."""
+        with _interrupts_wait():
+            for answer in self._answers:
+                if isinstance(answer, ProjectionDone):
+                    self._done = answer
+                elif isinstance(answer, ProjectionStep):
+                    self.losses += answer.losses["total"]
+                    if answer.ws is not None and answer.pixels is not None:
+                        return Step(answer.steps[-1], answer.losses["total"][-1], answer.ws[None], answer.pixels)
+        return None
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl+C back until the end of the block, where Python itself would handle it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    pressed = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def load_latents(path: str | os.PathLike[str], space: str | None = None) -> Floats:
+    """The codes of a file, whatever wrote it: float32 [N, L, C] (W+) or [N, C] (W or Z).
+
+    Args:
+        path: .face.safetensors, .npz, .npy, .pt or .pkl; no code from it runs.
+        space: "w+", "w" or "z", where an array [n, C] could be one W+ code of n rows or n codes; without it, n of
+            6, 8, 10 ... 18 is read as one W+ code.
+
+    Raises:
+        LatentError: the file is missing, damaged, asks for code to be run, or holds no codes.
+        AmbiguousLatent: it holds several arrays of which none is named as a code.
+    """
+    return latents.load_latents(path, space)
 
 
 def _finite(value: ArrayLike, name: str, shape: tuple[int | None, ...] | None = None) -> Floats:
