@@ -15,7 +15,7 @@ from typing import Protocol
 
 from safetensors import SafetensorError
 
-from facelab.checkpoints import native, nvidia
+from facelab.checkpoints import native, nvidia, rosinality, tensorflow
 from facelab.checkpoints.contents import Contents
 from facelab.checkpoints.native import identity
 from facelab.checkpoints.source import open_source, read_contents
@@ -34,7 +34,7 @@ class Format(Protocol):
     def load(self, contents: Contents) -> Network: ...
 
 
-FORMATS: tuple[Format, ...] = (native, nvidia)
+FORMATS: tuple[Format, ...] = (native, nvidia, tensorflow, rosinality)
 
 
 @dataclass(frozen=True)

@@ -422,7 +422,7 @@ class Machine:
         self._steps = 0
         # What copying may take: a memo lets a short file name one long object again and again.
         self._budget = 4 * len(view) + (16 << 20)
-        self._depth = 0 if parent is None else parent._depth + 1
+        self._depth: int = 0 if parent is None else parent._depth + 1
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -583,7 +583,7 @@ class Machine:
         line = self._line(MAX_TEXT).strip()
         if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
             raise ValueError("a string has no quotes")
-        self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))  # type: ignore[attr-defined]
+        self._push(codecs.escape_decode(line[1:-1])[0].decode("latin-1"))
 
     def text_unicode(self) -> None:
         self._push(self._line(MAX_TEXT).decode("raw-unicode-escape"))

@@ -9,10 +9,12 @@ import torch
 
 from facelab.errors import BadArgument
 from facelab.nets.network import LayerInfo, Network, Noise, estimate_w_avg
+from facelab.nets.stylegan1 import StyleGAN1
 from facelab.nets.stylegan2 import StyleGAN2
 from facelab.nets.stylegan3 import StyleGAN3R, StyleGAN3T
 
 FAMILIES: dict[str, type[Network]] = {
+    "stylegan1": StyleGAN1,
     "stylegan2": StyleGAN2,
     "stylegan3-t": StyleGAN3T,
     "stylegan3-r": StyleGAN3R,

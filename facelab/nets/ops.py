@@ -59,8 +59,15 @@ def normalize_2nd_moment(x: Tensor, dim: int = 1) -> Tensor:
 class Dense(nn.Module):
     """A fully connected layer with equalised learning rate.
 
-    The stored weight is scaled by ``gain * lr_multiplier / sqrt(in_features)`` and the stored bias by
-    ``lr_multiplier`` when it runs.
+    The stored weight is scaled by ``lr_multiplier / sqrt(in_features)`` and the stored bias by ``lr_multiplier``
+    when it runs.
+
+    Args:
+        in_features, out_features: sizes.
+        activation: a key of ``ACTIVATIONS``.
+        lr_multiplier: see above.
+        gain_in_weights: the activation's gain scales the weights (StyleGAN1), not its output.
+        equalized: whether weights are scaled by the number of inputs at all.
     """
 
     def __init__(
@@ -70,20 +77,26 @@ class Dense(nn.Module):
         *,
         activation: str = "linear",
         lr_multiplier: float = 1.0,
-        bias: bool = True,
+        gain_in_weights: bool = False,
+        equalized: bool = True,
     ) -> None:
         super().__init__()
-        activation_gain(activation)
+        gain = activation_gain(activation)
         self.activation = activation
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
+        self.bias = nn.Parameter(torch.empty(out_features))
         # A layer without inputs (c alone drives the mapping) has no fan-in to scale by.
-        self.weight_gain = lr_multiplier / math.sqrt(max(in_features, 1))
+        self.weight_gain = lr_multiplier / (math.sqrt(max(in_features, 1)) if equalized else 1.0)
         self.bias_gain = lr_multiplier
+        self.output_gain = gain
+        if gain_in_weights:
+            self.weight_gain *= gain if equalized else 1.0
+            self.output_gain = 1.0
 
     def forward(self, x: Tensor) -> Tensor:  # [N, in] -> [N, out]
-        bias = None if self.bias is None else self.bias * self.bias_gain
-        return activate(functional.linear(x, self.weight * self.weight_gain, bias), self.activation)
+        y = functional.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        y = ACTIVATIONS[self.activation][0](y)
+        return y if self.output_gain == 1.0 else y * self.output_gain
 
 
 def fir_filter(taps: Sequence[float]) -> Tensor:

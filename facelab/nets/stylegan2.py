@@ -58,7 +58,7 @@ DEFAULTS: dict[str, Any] = {
 class LabelledMapping(nn.Module):
     """z and label -> w: both normalised, side by side through a stack of dense layers."""
 
-    def __init__(self, a: Mapping[str, Any]) -> None:
+    def __init__(self, a: Mapping[str, Any], *, gain_in_weights: bool = False, equalized: bool = True) -> None:
         super().__init__()
         self.z_dim, self.c_dim = int(a["z_dim"]), int(a["c_dim"])
         self.normalize_z, self.label = bool(a["normalize_z"]), str(a["label"])
@@ -83,6 +83,8 @@ class LabelledMapping(nn.Module):
                 features[index + 1],
                 activation=str(a["mapping_activation"]),
                 lr_multiplier=float(a["mapping_lr_multiplier"]),
+                gain_in_weights=gain_in_weights,
+                equalized=equalized,
             )
             self.add_module(f"fc{index}", layer)
         self.register_buffer("w_avg", torch.empty(int(a["w_dim"])))

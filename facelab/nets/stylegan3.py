@@ -124,7 +124,8 @@ class FourierInput(nn.Module):
         across = x[None, None, :, None] * freqs[:, None, None, :, 0]
         angle = across + y[None, :, None, None] * freqs[:, None, None, :, 1]  # [N, H, W, channels]
         waves = torch.sin((angle + phases[:, None, None]) * (2 * math.pi)) * amplitudes[:, None, None]
-        return (waves @ (self.weight.t() / math.sqrt(self.channels))).permute(0, 3, 1, 2)
+        features: Tensor = waves @ (self.weight.t() / math.sqrt(self.channels))
+        return features.permute(0, 3, 1, 2)
 
     def _positions(self, count: int, like: Tensor) -> Tensor:
         """Centres of ``count`` samples, in picture widths, the picture's centre being 0."""
@@ -161,7 +162,8 @@ class FilteredLayer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w)  # [N, I]
-        weight, scale = self.weight, self.magnitude_ema.rsqrt()
+        weight: Tensor = self.weight
+        scale = self.magnitude_ema.rsqrt()
         if self.torgb:
             styles = styles * (1 / math.sqrt(self.in_channels * self.kernel**2))
             x = functional.conv2d(x * (styles * scale)[:, :, None, None], weight, padding=self.kernel - 1)
@@ -254,10 +256,8 @@ class StyleGAN3R(StyleGAN3):
 
 
 def _inverse(matrix: Tensor) -> Tensor:
-    try:
-        inverse = torch.linalg.inv(matrix.double()).to(matrix.dtype)
-    except torch.linalg.LinAlgError:
-        raise BadArgument("the transform cannot be inverted: it makes the picture vanish") from None
-    if not bool(torch.isfinite(inverse).all()):
+    inverse, singular = torch.linalg.inv_ex(matrix.double())
+    if bool(singular) or not bool(torch.isfinite(inverse).all()):
         raise BadArgument("the transform cannot be inverted: it makes the picture vanish")
-    return inverse
+    result: Tensor = inverse.to(matrix.dtype)
+    return result
