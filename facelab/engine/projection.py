@@ -437,7 +437,12 @@ class _Run:
             array=frozen((ws[0, 0] if in_w else ws[0]).cpu().numpy()),
             space="w" if in_w else "w+",
             generator=self.job.generator,
-            origin={"photo": self.job.name, "run": self.job.run, "step": int(state.best_step), "loss": float(state.best)},
+            origin={
+                "photo": self.job.name,
+                "run": self.job.run,
+                "step": int(state.best_step),
+                "loss": float(state.best),
+            },
             noise=tuple(frozen(m.cpu().numpy()) for m in maps) or None,
         )
         return ProjectionDone(

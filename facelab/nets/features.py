@@ -12,10 +12,11 @@ normalised features and their weights (LPIPS); Zhang 2019 (arXiv:1904.11486) and
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -74,7 +75,9 @@ class Features(nn.Module):
         The distance of two pictures is the sum over maps of the mean over space of the sum over channels of the
         squared difference.
         """
-        x = ((images - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+        x = ((images - self.get_buffer("mean")) / self.get_buffer("deviation")).contiguous(
+            memory_format=torch.channels_last
+        )
         maps, index = [], 0
         for number, stage in enumerate(_STAGES):
             if number:
@@ -93,7 +96,7 @@ class Features(nn.Module):
             return functional.max_pool2d(x, 2)
         x = functional.max_pool2d(x, 2, stride=1)
         x = functional.pad(x, (2, 2, 2, 2), mode="reflect")
-        kernel = cast(Tensor, self.filter).expand(x.shape[1], 1, -1, -1)
+        kernel = self.get_buffer("filter").expand(x.shape[1], 1, -1, -1)
         return functional.conv2d(x, kernel, stride=2, groups=x.shape[1])
 
 
@@ -107,29 +110,24 @@ def load(path: str | Path) -> Features:
         MissingPart: there is no such file, or it is not a VGG16.
     """
     path = Path(path)
-    tensors = [value for value in _read(path).values() if isinstance(value, Tensor)]
-    convolutions: list[tuple[Tensor, Tensor]] = []
-    wanted = [out for stage in _STAGES for out in stage]
-    inputs = [3, *wanted[:-1]]
-    for position, tensor in enumerate(tensors):
-        if tensor.ndim != 4 or tensor.shape[2:] != (3, 3) or tensor.shape[1] == 1:  # [C, 1, 3, 3] is a blur filter
-            continue
-        index = len(convolutions)
-        bias = tensors[position + 1] if position + 1 < len(tensors) else None
-        if index == len(wanted) or tensor.shape[:2] != (wanted[index], inputs[index]) or bias is None \
-                or bias.shape != (wanted[index],):  # fmt: skip
-            raise _not_vgg(path)
-        convolutions.append((tensor, bias))
-    if len(convolutions) != len(wanted) or not all(t.is_floating_point() for pair in convolutions for t in pair):
+    named = {str(name): value for name, value in _read(path).items() if isinstance(value, Tensor)}
+    # In a .safetensors file features.10 comes before features.2, so the order is that of the numbers in the names.
+    names = sorted(named, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+    tensors = [named[name] for name in names]
+    # Every 3x3 kernel over more than one channel is a convolution; those over one are blur filters.
+    kernels = [n for n in names if named[n].ndim == 4 and named[n].shape[2:] == (3, 3) and named[n].shape[1] > 1]
+    convolutions = [(named[n], named.get(n.removesuffix("weight") + "bias", torch.empty(0))) for n in kernels]
+    outputs = [out for stage in _STAGES for out in stage]
+    shapes = [((o, i, 3, 3), (o,)) for o, i in zip(outputs, [3, *outputs[:-1]], strict=True)]
+    if [(tuple(weight.shape), tuple(bias.shape)) for weight, bias in convolutions] != shapes:
         raise _not_vgg(path)
     ends = [stage[-1] for stage in _STAGES]
     heads = [t for t in tensors if t.ndim == 4 and t.shape[0] == 1 and t.shape[2:] == (1, 1) and t.shape[1] > 3]
     if [t.shape[1] for t in heads] != ends:
         heads = []
     blur = any(t.ndim == 4 and t.shape[1:] == (1, 3, 3) for t in tensors)
-    if not all(bool(t.isfinite().all()) for pair in convolutions for t in pair) or not all(
-        bool(t.isfinite().all()) for t in heads
-    ):
+    used = [*heads, *(tensor for pair in convolutions for tensor in pair)]
+    if not all(t.is_floating_point() and bool(t.isfinite().all()) for t in used):
         raise MissingPart(f"{path.name} holds numbers that are not finite; fetch the VGG16 weights again")
     return Features(convolutions, heads or None, blur)
 
