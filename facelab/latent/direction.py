@@ -104,8 +104,8 @@ def sefa(material: Material, count: int) -> Found:
     if not material.affines:
         raise BadArgument("factorisation needs the affine weights of at least one layer")
     rows = np.concatenate([np.asarray(a, np.float64) for a in material.affines])
-    if rows.ndim != 2:
-        raise BadArgument(f"affine weights have the shape [styles, C], not {rows.shape}")
+    if rows.ndim != 2 or not np.isfinite(rows).all():
+        raise BadArgument("affine weights are finite and have the shape [styles, C]")
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = np.divide(rows, length, out=np.zeros_like(rows), where=length > _TINY)
     return _by_eigenvalue(rows.T @ rows, count)
