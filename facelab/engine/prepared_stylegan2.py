@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facelab.engine.prefix import Entry, PrefixCache
-from facelab.engine.winograd import Winograd, as_tiles, convolve, transform_weight
+from facelab.engine.winograd import Weight, Winograd, as_tiles, convolve
 from facelab.nets.ops import Dense, fir_filter, upsample2d
 from facelab.nets.stylegan2 import StyledConv, StyleGAN2, ToRGB
 
@@ -65,14 +65,14 @@ class Conv:
         self.bias = conv.bias.detach() * self.gain
         self.noise_gain = float(conv.noise_strength) * self.gain if hasattr(conv, "noise_strength") else 0.0
         self.winograd = (
-            transform_weight(weight)
+            Weight(weight)
             if not self.up
             and self.size >= 16
             and self.ins * self.outs >= _WINOGRAD_CHANNELS
             and weight.device.type == "cpu"
             else None
         )
-        self.backward_winograd: Tensor | None = None
+        self.backward_winograd: Weight | None = None
         self._source = weight
         # A layer that goes through Winograd keeps no second copy of its weights.
         self.weight = None if self.winograd is not None else self._layout(weight)
@@ -162,7 +162,7 @@ class Conv:
         if self.winograd is not None:
             if self.backward_winograd is None:
                 with torch.no_grad():
-                    self.backward_winograd = transform_weight(self._source.flip(2, 3).transpose(0, 1))
+                    self.backward_winograd = Weight(self._source.flip(2, 3).transpose(0, 1))
             x = Winograd.apply(x, self.winograd, self.backward_winograd)  # type: ignore[no-untyped-call]
         elif self.up:
             assert self.weight is not None

@@ -124,15 +124,20 @@ def test_that_gradients_are_those_of_the_plain_network() -> None:
     renderer = Renderer(net)
     push = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
 
-    def gradients(run: Any) -> list[torch.Tensor]:
-        ws = codes(net, 2).requires_grad_()
+    def gradients(run: Any, seed: int) -> list[torch.Tensor]:
+        ws = codes(net, 2, seed).requires_grad_()
         maps = [torch.ones(shape).requires_grad_() for shape in net.noise_shapes]
         *_, (_, picture) = run(ws, noise=maps)
         (picture * push).sum().backward()
         return [ws.grad, *(m.grad for m in maps)]  # type: ignore[list-item]
 
-    for fast, plain in zip(gradients(renderer.differentiable), gradients(net.steps), strict=True):
-        assert float((fast - plain).norm() / plain.norm()) < 1e-3
+    worst = []
+    for seed in range(1, 7):
+        pairs = zip(gradients(renderer.differentiable, seed), gradients(net.steps, seed), strict=True)
+        worst.append(max(float((fast - plain).norm() / plain.norm()) for fast, plain in pairs))
+    # An activation that lies within rounding of its kink takes the other slope; most codes have none.
+    assert max(worst) < 3e-2
+    assert min(worst) < 1e-5
 
 
 def test_that_no_torch_mode_is_left_open_between_steps() -> None:
