@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from facelab.errors import FacelabError
+from facelab.assets import resource
+from facelab.errors import BadArgument, FacelabError
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -51,6 +53,65 @@ def _draw(args: argparse.Namespace) -> None:
     np.save(args.target, pictures)
 
 
+def _generator(args: argparse.Namespace) -> Path:
+    return args.generator or resource("portraits.safetensors")
+
+
+def _directions(args: argparse.Namespace) -> Path:
+    return args.directions or resource("portraits_directions.npz")
+
+
+def _train(args: argparse.Namespace) -> None:
+    from facelab.engine.memory import keep_memory
+
+    keep_memory()
+    import torch
+
+    from facelab.checkpoints import load
+    from facelab.portraits.mapping import Readout
+    from facelab.portraits.training import Plan, Run
+
+    torch.set_num_threads(args.threads)
+    if (args.start is None) != (args.directions is None):
+        raise BadArgument("--start and --directions belong together: a generator and the directions of its factors.")
+    start = (load(args.start).network, Readout.load(args.directions)) if args.start else None
+    run = Run(args.resume, args.pictures, Plan(seed=args.seed, rate=args.rate), start)
+    run.train(args.minutes)
+
+
+def _encoder(args: argparse.Namespace) -> None:
+    from facelab.engine.memory import keep_memory
+
+    keep_memory()
+    import torch
+
+    from facelab.portraits.encoding import EncoderRun
+
+    torch.set_num_threads(args.threads)
+    run = EncoderRun(args.resume, args.pictures, args.seed)
+    if args.minutes:
+        run.train(args.minutes)
+    if args.export:
+        from facelab.checkpoints import load
+        from facelab.portraits.mapping import Readout
+
+        run.export(args.export, Readout.load(_directions(args)), load(_generator(args)).network.w_avg.numpy())
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from facelab.portraits.evaluation import evaluate
+
+    figures = evaluate(_generator(args), _directions(args), args.count, args.seed, args.json)
+    print(json.dumps(figures, indent=1))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from facelab.portraits.export import export
+    from facelab.portraits.training import Run
+
+    export(Run(args.folder, args.pictures), args.file, args.directions)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 when it worked, 1 with one sentence on stderr when it did not."""
     parser = argparse.ArgumentParser(prog="python -m facelab.portraits", description=__doc__)
@@ -69,7 +130,9 @@ def main(argv: list[str] | None = None) -> int:
     render.add_argument("--count", type=int, default=40000)
     render.add_argument("--seed", type=int, default=0)
     render.add_argument("--resolution", type=int, default=128)
-    render.add_argument("--part", type=_part, default=(0, 1), metavar="I/N", help="only every N-th chunk, from the I-th")
+    render.add_argument(
+        "--part", type=_part, default=(0, 1), metavar="I/N", help="only every N-th chunk, from the I-th"
+    )
     render.set_defaults(run=_render)
 
     draw = commands.add_parser("draw", help="coordinates in a .npy file to pictures in another")
@@ -77,6 +140,45 @@ def main(argv: list[str] | None = None) -> int:
     draw.add_argument("target", type=Path)
     draw.add_argument("--resolution", type=int, default=128)
     draw.set_defaults(run=_draw)
+
+    train = commands.add_parser("train", help="train the generator for one round")
+    train.add_argument("--minutes", type=float, required=True, help="length of the round")
+    train.add_argument(
+        "--resume", type=Path, required=True, metavar="DIR", help="folder of the run; goes on from what it holds"
+    )
+    train.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="what `render` fills")
+    train.add_argument("--threads", type=int, default=1)
+    train.add_argument("--rate", type=float, default=0.002, help="base learning rate of a new run")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--start", type=Path, metavar="GENERATOR", help="weights that a new run begins with")
+    train.add_argument("--directions", type=Path, metavar="NPZ", help="the directions of that generator")
+    train.set_defaults(run=_train)
+
+    encoder = commands.add_parser("encoder", help="train the encoder for one round, export it, or both")
+    encoder.add_argument("--minutes", type=float, default=0.0)
+    encoder.add_argument("--resume", type=Path, required=True, metavar="DIR")
+    encoder.add_argument("--pictures", type=Path, required=True, metavar="DIR")
+    encoder.add_argument("--threads", type=int, default=1)
+    encoder.add_argument("--seed", type=int, default=0)
+    encoder.add_argument("--export", type=Path, metavar="FILE")
+    encoder.add_argument("--generator", type=Path, help="default: the embedded one")
+    encoder.add_argument("--directions", type=Path, metavar="NPZ")
+    encoder.set_defaults(run=_encoder)
+
+    export = commands.add_parser("export", help="write a run's generator as .safetensors, and its directions")
+    export.add_argument("folder", type=Path)
+    export.add_argument("file", type=Path)
+    export.add_argument("directions", type=Path)
+    export.add_argument("--pictures", type=Path, required=True, metavar="DIR")
+    export.set_defaults(run=_export)
+
+    evaluate = commands.add_parser("evaluate", help="compare a generator with the renderer")
+    evaluate.add_argument("--count", type=int, default=128)
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--json", type=Path, required=True, help="figures; the sheet takes its name with .png")
+    evaluate.add_argument("--generator", type=Path, help="default: the embedded one")
+    evaluate.add_argument("--directions", type=Path, metavar="NPZ")
+    evaluate.set_defaults(run=_evaluate)
 
     args = parser.parse_args(argv)
     try:

@@ -7,7 +7,6 @@ with. A chunk is written under a temporary name and renamed when whole, so a rea
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from facelab.errors import FacelabError
+from facelab.files import replacing
 from facelab.portraits.factors import TEACHER_VERSION, Floats, K, phi_from_y, sample_phi, values_from_phi
 
 CHUNK = 500
@@ -35,15 +35,8 @@ def held_out_phi(seed: int) -> Floats:
 
 
 def _write(path: Path, phi: Floats, pictures: np.ndarray) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, phi=phi, pictures=pictures, teacher=np.int64(TEACHER_VERSION))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DatasetError(f"Cannot write {path}: {error.strerror}. Free some space or choose another folder.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, phi=phi, pictures=pictures, teacher=np.int64(TEACHER_VERSION))
 
 
 def read(path: Path) -> tuple[Floats, np.ndarray]:
@@ -58,7 +51,9 @@ def read(path: Path) -> tuple[Floats, np.ndarray]:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} is not a whole file of portraits: delete it and render again.") from error
     if teacher != TEACHER_VERSION:
-        raise DatasetError(f"{path} was drawn by version {teacher} of the portraits, this is {TEACHER_VERSION}: render again.")
+        raise DatasetError(
+            f"{path} was drawn by version {teacher} of the portraits, this is {TEACHER_VERSION}: render again."
+        )
     if phi.ndim != 2 or phi.shape[1] != K or pictures.shape[:1] + pictures.shape[3:] != (len(phi), 3):
         raise DatasetError(f"{path} holds arrays {phi.shape} and {pictures.shape}: delete it and render again.")
     return phi, pictures
@@ -109,7 +104,16 @@ def draw(phi: Floats, resolution: int = 128) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "phi.npy"), Path(folder, "pictures.npy")
         np.save(source, np.asarray(phi, np.float32))
-        command = [sys.executable, "-m", "facelab.portraits", "draw", str(source), str(target), "--resolution", str(resolution)]
+        command = [
+            sys.executable,
+            "-m",
+            "facelab.portraits",
+            "draw",
+            str(source),
+            str(target),
+            "--resolution",
+            str(resolution),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not target.exists():
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -204,4 +204,15 @@ def fit_readout(mapping: Mapping, num_ws: int, seed: int = 1, samples: int = 240
     return readout(NAMES, tuple(f.group for f in FACTORS), R, b0, w, num_ws)
 
 
-__all__ = ["DIM", "GROUPS", "LAYERS", "DirectionsError", "Mapping", "Readout", "construct", "fit_readout", "owner_layers", "readout"]
+__all__ = [
+    "DIM",
+    "GROUPS",
+    "LAYERS",
+    "DirectionsError",
+    "Mapping",
+    "Readout",
+    "construct",
+    "fit_readout",
+    "owner_layers",
+    "readout",
+]

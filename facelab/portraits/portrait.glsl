@@ -221,17 +221,17 @@ vec2 hat_sdf(vec3 q) {
     float rim = carve(cap - 0.045, abs(level - 0.08) - 0.10, 0.07);
     return vec2(min(carve(cap, -level, 0.05), rim), rim - cap);
 }
-// A scarf around head, neck and shoulders with the face left open; the gate lets it grow out of the head.
+// A scarf around head, neck and shoulders with the face left open; the gate pulls it up from below.
 float scarf_sdf(vec3 q, vec3 p) {
-    float grow = mix(-0.26, 0.075, scarf);
-    float d = ellipsoid(q - vec3(0.0, 0.24, -0.14), vec3(0.76 * face_width, 0.83, 0.86) + grow);
+    float d = ellipsoid(q - vec3(0.0, 0.24, -0.14), vec3(0.76 * face_width, 0.83, 0.86) + 0.075);
     float wide = 0.70 * max(face_width, jaw_width);
-    d = blend(d, ellipsoid(q - vec3(0.0, -0.42 * face_length, 0.06), vec3(wide, 0.66 * face_length, 0.70) + mix(-0.42, 0.075, scarf)), 0.22);
-    d = blend(d, ellipsoid(p - vec3(0.0, -1.32, -0.22), vec3(0.66, 0.46, 0.56) + grow), 0.20);
+    d = blend(d, ellipsoid(q - vec3(0.0, -0.42 * face_length, 0.06), vec3(wide, 0.66 * face_length, 0.70) + 0.075), 0.22);
+    d = blend(d, ellipsoid(p - vec3(0.0, -1.32, -0.22), vec3(0.66, 0.46, 0.56) + 0.075), 0.20);
     float crease = sin(9.0 * (p.y + 0.45 * abs(p.x)) + 2.0 * p.z + 1.5 * p.x);
-    d += 0.016 * scarf * crease * smoothstep(-0.55, -1.0, p.y);
+    d += 0.016 * crease * smoothstep(-0.55, -1.0, p.y);
     vec3 o = q - vec3(0.0, -0.28 * face_length, 0.80);
-    return carve(d, -ellipsoid(o, vec3(0.60 * face_width, 0.84 * face_length, 0.70)), 0.07);
+    d = carve(d, -ellipsoid(o, vec3(0.60 * face_width, 0.84 * face_length, 0.70)), 0.07);
+    return carve(d, q.y + 0.35 * (q.z + 0.2) - mix(-1.55, 1.75, scarf), 0.06);
 }
 float lens_outline(vec2 v) {
     vec2 half_size = vec2(0.222, 0.178 - 0.02 * frame_shape);

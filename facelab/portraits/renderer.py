@@ -34,12 +34,16 @@ def _linear(*stops: tuple[int, int, int]) -> Floats:
 
 
 # Colours from which a share picks, sRGB: melanin, hair from black to blond, irises from brown to grey.
-_SKIN = _linear((246, 214, 196), (240, 198, 170), (226, 176, 140), (204, 152, 120), (166, 116, 90), (126, 86, 68), (86, 59, 49))
+_SKIN = _linear(
+    (246, 214, 196), (240, 198, 170), (226, 176, 140), (204, 152, 120), (166, 116, 90), (126, 86, 68), (86, 59, 49)
+)
 _HAIR = _linear((26, 21, 20), (38, 28, 24), (62, 43, 33), (98, 66, 44), (144, 102, 64), (190, 148, 94), (216, 190, 144))
-_IRIS = _linear((70, 40, 22), (106, 66, 34), (116, 106, 54), (78, 122, 72), (70, 134, 152), (84, 136, 196), (140, 162, 182))
+_IRIS = _linear(
+    (70, 40, 22), (106, 66, 34), (116, 106, 54), (78, 122, 72), (70, 134, 152), (84, 136, 196), (140, 162, 182)
+)
 _PIVOT = np.array([0.0, -0.25, -0.2])
 
-_SHAPES = NAMES + ("hair_depth", "hair_cover", "curl_depth", "old", "skin_shine")
+_SHAPES = (*NAMES, "hair_depth", "hair_cover", "curl_depth", "old", "skin_shine")
 """Scalar parameters of the shader: every factor, settled, and five that follow from them."""
 _COLOURS = (
     "skin_colour", "lip_colour", "hair_colour", "iris_colour", "background_high", "background_low", "clothes_colour",
@@ -95,7 +99,7 @@ def settle(values: Floats) -> dict[str, float]:
     hair = _mix(hair, 0.50 + 0.50 * hair, v["braids"])
     hair = _mix(hair, 0.30, v["afro"])
     hair = _mix(hair, max(hair, 0.22), v["puffs"])
-    hair = _mix(hair, 0.0, _step(0.3, 0.95, v["scarf"]))
+    hair = _mix(hair, min(hair, 0.15), _step(0.0, 0.4, v["scarf"]))
     v["hair_length"] = hair
     v["fringe"] *= _step(0.12, 0.30, hair) * (1.0 - 0.8 * v["afro"]) * (1.0 - 0.5 * v["braids"])
     v["parting"] *= _step(0.10, 0.40, hair) * (1.0 - 0.8 * v["afro"])
@@ -128,7 +132,11 @@ def settle(values: Floats) -> dict[str, float]:
 def _colours(v: dict[str, float]) -> dict[str, Floats]:
     """Linear colours and light from settled scalars."""
     skin, u = _pick(_SKIN, v["skin"]), v["undertone"]
-    skin = skin * (np.array([1 + 0.05 * u, 1 - 0.03 * u, 1 - 0.20 * u]) if u > 0 else np.array([1 + 0.04 * u, 1 - 0.06 * u, 1 + 0.08 * u]))
+    skin = skin * (
+        np.array([1 + 0.05 * u, 1 - 0.03 * u, 1 - 0.20 * u])
+        if u > 0
+        else np.array([1 + 0.04 * u, 1 - 0.06 * u, 1 + 0.08 * u])
+    )
     hair, tint = _pick(_HAIR, v["hair_lightness"]), v["hair_tint"]
     light = float(hair @ [0.3, 0.6, 0.1])
     if tint > 0:
@@ -334,12 +342,16 @@ class Renderer:
             "HEAD": np.ascontiguousarray(head.T, np.float32),  # column by column, and used as its transpose
             "CENTRE": (eyes + 0.1 * (mouth - eyes))[:2].astype(np.float32),
         }
-        for (program, triangle), inputs, target in zip(self._passes(_options(v)), self._inputs, self._targets, strict=True):
+        for (program, triangle), inputs, target in zip(
+            self._passes(_options(v)), self._inputs, self._targets, strict=True
+        ):
             for name, value in uniforms.items():
                 if name in program:
                     # A driver may shorten an array to its highest index in use.
                     member = program[name]
-                    member.write(value[: member.array_length].tobytes() if name in ("SHAPES", "COLOURS") else value.tobytes())
+                    member.write(
+                        value[: member.array_length].tobytes() if name in ("SHAPES", "COLOURS") else value.tobytes()
+                    )
             for unit, (name, picture) in enumerate(inputs.items()):
                 if name in program:
                     picture.use(unit)
@@ -366,4 +378,3 @@ def sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
     page = np.zeros((rows * columns, h, w, 3), np.uint8)
     page[:n] = pictures
     return page.reshape(rows, columns, h, w, 3).swapaxes(1, 2).reshape(rows * h, columns * w, 3)
-

@@ -83,7 +83,14 @@ def student(plan: Plan) -> Network:
     """
     network = build(
         "stylegan2",
-        {"resolution": plan.resolution, "channels": plan.channels, "z_dim": 1, "w_dim": K, "mapping_features": [K], "use_noise": False},
+        {
+            "resolution": plan.resolution,
+            "channels": plan.channels,
+            "z_dim": 1,
+            "w_dim": K,
+            "mapping_features": [K],
+            "use_noise": False,
+        },
         seed=plan.seed,
     )
     torch_rng = torch.Generator().manual_seed(plan.seed)
@@ -187,7 +194,9 @@ def psnr(drawn: Tensor, wanted: Tensor) -> Tensor:
 @torch.no_grad()
 def draw_phi(network: Network, phi: Tensor) -> Tensor:
     """Draw coordinates [N, K] with a student -> [N, 3, H, W]."""
-    parts = [network.synthesize(p[:, None].expand(-1, network.num_ws, -1), noise="none") for p in phi.split(_FACE_SECONDS)]
+    parts = [
+        network.synthesize(p[:, None].expand(-1, network.num_ws, -1), noise="none") for p in phi.split(_FACE_SECONDS)
+    ]
     return torch.cat(parts)
 
 
@@ -370,7 +379,9 @@ def adopt(network: Network, source: Network, read: Readout) -> None:
         module.weight[:wide] = 0.0
         for column, factor in enumerate(read.names):
             if factor in INDEX:
-                module.weight[:wide, INDEX[factor]] = styles[:, column] / module.weight_gain * masks[name][INDEX[factor]]
+                module.weight[:wide, INDEX[factor]] = (
+                    styles[:, column] / module.weight_gain * masks[name][INDEX[factor]]
+                )
         module.bias[:wide] = bias
     for name, target in network.synthesis.named_parameters():
         if ".affine." in name:
