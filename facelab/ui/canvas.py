@@ -34,7 +34,7 @@ Point = tuple[float, float]
 
 SMALLEST = 80  # a tile is never drawn smaller than this, nor twice as large, in logical pixels
 MOST_TILES = 160  # on large screens tiles grow instead of becoming more
-SCALES = (1e-2, 1e6)  # pixels per unit: beyond these, neighbours are one face, or float32 cannot tell them apart
+SCALES = (4.0, 1e6)  # pixels per unit: beyond these, all is far outside the faces, or neighbours are one face
 FAR = 1e4  # the camera goes no farther from the origin than this
 GAP = 2
 

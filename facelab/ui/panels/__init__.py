@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from facelab.ui.panels.base import Panel
+from facelab.ui.panels.jobs import JobsPanel
+from facelab.ui.panels.mixer import MixerPanel
+from facelab.ui.panels.plane import PlanePanel
+from facelab.ui.panels.preview import PreviewPanel
 
 # In the order of their tabs and of the View menu.
-PANELS: tuple[type[Panel], ...] = ()
+PANELS: tuple[type[Panel], ...] = (PlanePanel, PreviewPanel, MixerPanel, JobsPanel)
 
 __all__ = ["PANELS", "Panel"]

@@ -360,6 +360,16 @@ class _Asked:
         return same and self.cells.issuperset(cells)
 
 
+@dataclass(frozen=True)
+class _Spanning:
+    """Anchors that wait for their codes in W."""
+
+    ticket: Ticket
+    faces: Mapping[str, Recipe]
+    directions: Mapping[str, Direction]
+    text: str
+
+
 class PlanePanel(Panel):
     """The endless plane: click takes a face, Shift-drag moves through, faces dropped on the anchors span it anew."""
 
@@ -371,6 +381,7 @@ class PlanePanel(Panel):
         super().__init__(session, client)
         self._random = random.Random()
         self._asked: _Asked | None = None
+        self._spanning: _Spanning | None = None
         self._world: World = ()
         self.view = PlaneView(self)
         self._soon = QTimer(self, interval=REQUEST_MS, singleShot=True)
@@ -477,12 +488,13 @@ class PlanePanel(Panel):
         ticket = self.client.submit(
             Thumbnails(recipes=tuple(self.view.recipes.values()), resolution=min(64, info.resolution))
         )
-        ticket.answered.connect(partial(self._show_anchors, world))
+        ticket.answered.connect(self._show_anchors)
         ticket.failed.connect(self.say)
         self._soon.start()
 
-    def _show_anchors(self, world: World, answer: Answer) -> None:
-        if world == self._world and isinstance(answer, Images):
+    def _show_anchors(self, answer: Answer) -> None:
+        job = cast(Thumbnails, cast(Ticket, self.sender()).job)
+        if isinstance(answer, Images) and job.recipes == tuple(self.view.recipes.values()):
             self.view.faces = {name: pixmap_of(p) for name, p in zip(CORNERS, answer.pixels, strict=False)}
             self.view.update()
 
@@ -521,16 +533,17 @@ class PlanePanel(Panel):
         job = RenderTiles(plane=plane, template=template, cells=cells, step=step, resolution=resolution, lane="plane")
         ticket = self.client.submit(job)
         self._asked = _Asked(ticket, self._world, frozenset(cells), step, resolution)
-        ticket.answered.connect(partial(self._show_tiles, self._world, step))
+        ticket.answered.connect(self._show_tiles)
         ticket.failed.connect(self.say)
-        ticket.closed.connect(partial(self._tiles_closed, ticket))
+        ticket.closed.connect(self._tiles_closed)
 
-    def _show_tiles(self, world: World, step: float, answer: Answer) -> None:
-        if world == self._world and isinstance(answer, Tiles):
-            self.view.put(answer.cells, step, answer.pixels, answer.resolution)
+    def _show_tiles(self, answer: Answer) -> None:
+        job = cast(RenderTiles, cast(Ticket, self.sender()).job)
+        if isinstance(answer, Tiles) and (job.plane.digest, cast(Recipe, job.template).digest) == self._world:
+            self.view.put(answer.cells, job.step, answer.pixels, answer.resolution)
 
-    def _tiles_closed(self, ticket: Ticket, end: str) -> None:
-        if self._asked is not None and ticket is self._asked.ticket and end != "failed":
+    def _tiles_closed(self, end: str) -> None:
+        if self._asked is not None and self.sender() is self._asked.ticket and end != "failed":
             self._asked = None
             self._request()  # the next resolution, or what came into view meanwhile
 
@@ -629,22 +642,21 @@ class PlanePanel(Panel):
         ):
             self._edit_plane(text, cast(Mapping[str, Code | Direction], ends))
             return
-        open_ones = {
+        faces = {
             n: e if isinstance(e, Recipe) else Recipe.of(e) for n, e in ends.items() if not isinstance(e, Direction)
         }
-        known = {n: e for n, e in ends.items() if isinstance(e, Direction)}
-        ticket = self.submit(Resolve(recipes=tuple(open_ones.values())))
-        ticket.answered.connect(partial(self._resolved, tuple(open_ones.items()), known, text))
+        ticket = self.submit(Resolve(recipes=tuple(faces.values())), self._resolved)
+        self._spanning = _Spanning(ticket, faces, {n: e for n, e in ends.items() if isinstance(e, Direction)}, text)
 
-    def _resolved(
-        self, asked: tuple[tuple[str, Recipe], ...], known: Mapping[str, Direction], text: str, answer: Answer
-    ) -> None:
-        if not isinstance(answer, Codes):
+    def _resolved(self, answer: Answer) -> None:
+        asked = self._spanning
+        if not isinstance(answer, Codes) or asked is None or self.sender() is not asked.ticket:
             return
-        ends: dict[str, Code | Direction] = dict(known)
-        for (name, recipe), code in zip(asked, answer.codes, strict=True):
-            ends[name] = replace(code, origin=code.origin or {"name": describe(recipe)}, noise=None)
-        self._edit_plane(text, ends)
+        ends: dict[str, Code | Direction] = dict(asked.directions)
+        for (name, recipe), code in zip(asked.faces.items(), answer.codes, strict=True):
+            origin = recipe.sources[0].origin if len(recipe.sources) == 1 else {"name": describe(recipe)}
+            ends[name] = replace(code, origin=origin, noise=None)
+        self._edit_plane(asked.text, ends)
 
     def _edit_plane(self, text: str, ends: Mapping[str, Code | Direction]) -> None:
         try:

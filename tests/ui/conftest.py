@@ -1,0 +1,67 @@
+"""The window's pieces over the real worker and a fake engine, with an empty project of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from facelab.jobs import Job
+from facelab.project import Project
+from facelab.ui import theme
+from facelab.ui.session import Session
+from facelab.worker import Client
+from tests import fakes
+
+
+@pytest.fixture
+def engine() -> fakes.FakeEngine:
+    return fakes.FakeEngine()
+
+
+@pytest.fixture
+def desk() -> fakes.FakeDesk:
+    return fakes.FakeDesk()
+
+
+@pytest.fixture
+def client(qapp: QApplication, engine: fakes.FakeEngine, desk: fakes.FakeDesk) -> Iterator[Client]:
+    theme.apply(qapp, "dark")
+    made = Client(lambda: engine, lambda: desk)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def session(qapp: QApplication, tmp_path: Path) -> Iterator[Session]:
+    made = Session(Project.open(tmp_path / "library.facelab"))
+    yield made
+    made.save()  # and stops its timer
+    made.project.close()
+
+
+@pytest.fixture
+def opened(session: Session, engine: fakes.FakeEngine) -> Session:
+    """A session in which the fake generator is open."""
+    engine.open.add(fakes.SHA)
+    session.open_generator(fakes.info())
+    return session
+
+
+@pytest.fixture
+def jobs_of(engine: fakes.FakeEngine, desk: fakes.FakeDesk) -> Callable[[type[Job]], list[Job]]:
+    """The jobs of a class that began, in order."""
+    return lambda kind: [job for job in (*engine.done, *desk.done) if isinstance(job, kind)]
+
+
+@pytest.fixture
+def idle(qtbot: QtBot, client: Client) -> Callable[[], None]:
+    """Waits until every job that was submitted has ended."""
+
+    def wait() -> None:
+        qtbot.waitUntil(lambda: not client._tickets, timeout=10_000)
+
+    return wait
