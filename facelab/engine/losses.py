@@ -135,6 +135,14 @@ class Perceptual(Loss):
         return total
 
 
+def _positive(likeness: Tensor, bend: float = 0.05) -> Tensor:
+    """The same above ``bend``; below, it falls toward 0 without reaching it.
+
+    A negative likeness has no real power, and cut off at 0 it would have no gradient to come back by.
+    """
+    return torch.where(likeness > bend, likeness, bend * torch.exp((likeness.clamp(max=bend) - bend) / bend))
+
+
 class MultiScaleSSIM(Loss):
     """1 - MS-SSIM: structure compared in Gaussian windows, at up to five scales.
 
@@ -150,7 +158,8 @@ class MultiScaleSSIM(Loss):
 
     def __init__(self, target: Tensor, mask: Tensor | None = None, features: Features | None = None) -> None:
         super().__init__(target, mask, features)
-        taps = torch.exp(-((torch.arange(11, device=target.device) - 5.0) ** 2) / (2 * 1.5**2))
+        places = torch.arange(-5, 6, device=target.device, dtype=target.dtype)
+        taps = torch.exp(-places.square() / (2 * 1.5**2))
         self._taps = taps / taps.sum()
         # The window needs 11 pixels at the coarsest scale.
         side = min(target.shape[2:])
@@ -169,7 +178,7 @@ class MultiScaleSSIM(Loss):
         return functional.conv2d(x, kernel.transpose(2, 3), groups=x.shape[1])
 
     def __call__(self, images: Tensor) -> Tensor:
-        weights = torch.tensor(self.weights[: self._levels], device=images.device)
+        weights = images.new_tensor(self.weights[: self._levels])
         weights = weights / weights.sum()
         result = images.new_ones(len(images))
         for level, (wanted, mask) in enumerate(zip(self._targets, self._mask_levels, strict=True)):
@@ -185,8 +194,7 @@ class MultiScaleSSIM(Loss):
             if mask is not None:
                 edge = [(m - n) // 2 for m, n in zip(mask.shape[2:], likeness.shape[2:], strict=True)]
                 mask = mask[..., edge[0] : edge[0] + likeness.shape[2], edge[1] : edge[1] + likeness.shape[3]]
-            # A negative likeness has no real power; its gradient ends there, the other scales go on.
-            result = result * weighted_mean(likeness, mask).clamp(min=1e-4) ** weights[level]
+            result = result * _positive(weighted_mean(likeness, mask)) ** weights[level]
         return 1 - result
 
 
