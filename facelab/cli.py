@@ -1,0 +1,707 @@
+"""The command line: what the window does, without it; ``facelab`` alone opens the window.
+
+What a person needs to read goes to stderr, what another program reads to stdout. Exit codes: 0 done, 2 something in the world is
+not as it must be (one sentence says what), 130 interrupted (Ctrl+C; says what was kept), 1 a mistake of facelab's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from facelab import __version__
+from facelab.errors import BadArgument, ExportError, FacelabError, LatentError, WrongGenerator
+from facelab.jobs import (
+    Answer,
+    Codes,
+    ExportMorph,
+    ExportPictures,
+    ExportPlane,
+    GeneratorInfo,
+    Job,
+    OpenGenerator,
+    Progress,
+    ReadLatents,
+    Resolve,
+    WriteLatents,
+    Written,
+)
+from facelab.latent.code import Code
+from facelab.latent.path import EASINGS, INTERPOLATIONS
+from facelab.latent.plane import Plane
+from facelab.latent.recipe import Noise, Recipe
+
+if TYPE_CHECKING:  # torch is only loaded by a command that draws
+    from facelab.engine.engine import TorchEngine
+
+FACES = """\
+A FACE is one of
+  7                     the face of a seed
+  me.face.safetensors   a face saved by facelab or found by `facelab encode`
+  me.png                a picture saved by facelab, which carries its recipe
+  w.npz, w.npy, w.pt    a latent code in W+ or W, of any program
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    argv = list(argv)
+    if not argv or (argv[0] not in COMMANDS and Path(argv[0]).exists()):
+        argv = ["window", *argv]
+    interrupted: list[str] = []
+    try:
+        options = _parser().parse_args(argv)
+        with _terminated():
+            options.run(options, interrupted.append)
+        return 0
+    except FacelabError as error:
+        _say(f"facelab: {error}")
+        return 2
+    except KeyboardInterrupt:
+        _say("facelab: interrupted; " + (interrupted[-1] if interrupted else "nothing was written"))
+        return 130
+    except BrokenPipeError:  # whoever read the output has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+# -- the commands -------------------------------------------------------------------------------------------------------
+Keep = Callable[[str], None]  # what to say was kept, should an interrupt come now
+
+
+def _window(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab import app
+
+    code = app.run(options.files)
+    if code:
+        raise SystemExit(code)
+
+
+def _render(options: argparse.Namespace, keep: Keep) -> None:
+    if not options.faces and options.seed is None:
+        raise BadArgument("say whom to draw: facelab render --seed 7 -o face.png, or a face file")
+    with _engine(options) as (engine, info):
+        faces = [*options.faces, *map(str, options.seed or ())]
+        recipes = [_styled(_face(engine, info, face, options), options, info) for face in faces]
+        paths = _targets(options.output, faces)
+        if _is_latents(paths[0]):
+            for recipe, path in zip(recipes, paths, strict=True):
+                _work(engine, WriteLatents(recipes=(recipe,), path=path), options)
+                keep(f"{path} is whole")
+        else:
+            job = ExportPictures(recipes=tuple(recipes), paths=tuple(paths), scale=options.scale)
+            for answer in _answers(engine, job, options):
+                if isinstance(answer, Written):
+                    keep(f"the pictures up to {answer.path} are whole")
+    _told(options, paths)
+
+
+def _plane(options: argparse.Namespace, keep: Keep) -> None:
+    if len(options.faces) not in (0, 3):
+        raise BadArgument("a plane is spanned by three faces: its origin, the end of its x-axis and that of its y-axis")
+    with _engine(options) as (engine, info):
+        recipes = [_face(engine, info, face, options) for face in options.faces or ("0", "1", "2")]
+        plain = all(r.sources[0].space == "z" and r == Recipe.of(r.sources[0]) for r in recipes)
+        codes = [r.sources[0] for r in recipes]
+        if not plain or options.space == "w+":
+            (answer,) = [a for a in _answers(engine, Resolve(recipes=tuple(recipes)), options) if isinstance(a, Codes)]
+            # The noise of one corner would be no other's.
+            codes = [dataclasses.replace(c, noise=None) for c in answer.codes]
+        template = _styled(Recipe.of(codes[0]), options, info)
+        _work(
+            engine,
+            ExportPlane(
+                plane=Plane(origin=codes[0], x=codes[1], y=codes[2]),
+                template=template,
+                columns=tuple(np.linspace(options.u[0], options.u[1], options.columns).tolist()),
+                rows=tuple(np.linspace(options.v[0], options.v[1], options.rows)[::-1].tolist()),
+                path=options.output,
+                tile=options.tile,
+                labels=not options.no_labels,
+            ),
+            options,
+        )
+    _told(options, [options.output])
+
+
+def _morph(options: argparse.Namespace, keep: Keep) -> None:
+    if len(options.faces) < 2:
+        raise BadArgument("a morph goes through at least two faces")
+    with _engine(options) as (engine, info):
+        recipes = tuple(_styled(_face(engine, info, face, options), options, info) for face in options.faces)
+        if not options.output.suffix:
+            keep(f"the frames so far stay in {options.output}; the same command goes on with them")
+        _work(
+            engine,
+            ExportMorph(
+                keys=recipes,
+                path=options.output,
+                seconds=options.seconds,
+                fps=options.fps,
+                size=options.size,
+                easing=options.easing,
+                interpolation=options.interpolation,
+                loop=options.loop,
+            ),
+            options,
+        )
+    _told(options, [options.output])
+
+
+def _encode(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab import api
+
+    if not _is_latents(options.output) and options.output.suffix.lower() != ".png":
+        raise BadArgument(
+            f"cannot tell the format of {options.output.name!r}; end its name in .face.safetensors or .png"
+        )
+    _check_folder(options.output)
+    generator = api.open(options.generator, options.device)
+    if options.crop is None:
+        _notice(options)
+    run = api.encode(
+        generator,
+        options.photo,
+        options.space,
+        options.steps,
+        start=options.start,
+        seed=options.seed,
+        face=options.face,
+        crop=options.crop,
+        features=options.features,
+    )
+    progress = _ProgressLine(options)
+    try:
+        for step in run:
+            progress.show(step.step + 1, run.steps, f"loss {step.loss:.5f}")
+    except KeyboardInterrupt:
+        progress.end()
+        if run.losses:
+            _save(run, options.output)
+            keep(f"the best code of {len(run.losses)} steps, loss {run.loss:.5f}, is in {options.output}")
+        raise
+    progress.end()
+    _save(run, options.output)
+    _told(options, [options.output], f" (loss {run.loss:.5f} after {len(run.losses)} steps)")
+
+
+def _save(run: Any, path: Path) -> None:
+    """Write an encoding as a face file, or as its picture with the recipe inside."""
+    if path.suffix.lower() == ".png":
+        from facelab.media.picture import save_picture
+
+        save_picture(path, run.image, Recipe.of(run.code).to_json())
+    else:
+        run.save(path)
+
+
+def _info(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab.engine.desk import look_at
+
+    what = "generator" if options.file is None else look_at(options.file).what
+    if what == "generator":
+        options.generator = options.file
+        with _engine(options) as (_, info):
+            facts = _generator_facts(info)
+    elif what == "recipe":
+        recipe = look_at(options.file).recipe
+        assert recipe is not None
+        facts = {"what": "face", "file": str(options.file), **json.loads(recipe.to_json())}
+        for source in facts["sources"]:
+            source.pop("array", None)
+            source.pop("noise", None)
+        for use in facts["directions"]:
+            use["direction"].pop("vector", None)
+    elif what == "latents":
+        from facelab.engine.latents import load_latents
+
+        array = load_latents(options.file)
+        facts = {"what": "latents", "file": str(options.file), "shape": list(array.shape),
+                 "mean": float(array.mean()), "standard deviation": float(array.std())}  # fmt: skip
+    else:
+        facts = {"what": what, "file": str(options.file)}
+    if options.json:
+        print(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        if name == "layers":
+            print("layers:")
+            for row, layer in enumerate(value):
+                channels = f"{layer['in_channels']} -> {layer['out_channels']}"
+                print(f"  {row:2}  {layer['name']:<18} {layer['resolution']:>5} px  {channels:>12} channels")
+        elif name == "noise_shapes" and value:
+            print(f"noise: {', '.join(f'{h} x {w}' for h, w in value)}")
+        elif isinstance(value, dict):
+            print("".join(f"{name}.{key}: {one}\n" for key, one in value.items()), end="")
+        elif isinstance(value, list | tuple):
+            print("".join(f"{name}: {json.dumps(one) if isinstance(one, dict) else one}\n" for one in value), end="")
+        elif value not in (None, ""):
+            print(f"{name}: {value}")
+
+
+def _generator_facts(info: GeneratorInfo) -> dict[str, Any]:
+    values = dataclasses.asdict(info)
+    w_avg = values.pop("w_avg")
+    values["metadata"] = dict(info.metadata)
+    return {
+        "what": "generator",
+        **values,
+        "w_avg": {"mean": float(w_avg.mean()), "length": float(np.linalg.norm(w_avg))},
+    }
+
+
+def _convert(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab import checkpoints
+
+    if options.output.suffix.lower() != ".safetensors" or options.output.name.lower().endswith(".face.safetensors"):
+        raise BadArgument(f"a generator is written as .safetensors; {options.output.name!r} has another ending")
+    found = checkpoints.load(options.input)
+    metadata = {"name": options.input.stem, "source_format": found.format, **found.metadata}
+    checkpoints.save(found.network, options.output, metadata, half=options.half)
+    for note in found.notes:
+        _say(f"note: {note}")
+    # Halved weights are another generator.
+    sha256 = checkpoints.load(options.output).sha256 if options.half else found.sha256
+    _told(options, [options.output], f" ({found.network.family}, {found.network.resolution} px, {sha256[:12]})")
+
+
+def _demo(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab.assets import SAMPLE_PHOTO, resource
+
+    folder: Path = options.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"cannot make the folder {folder}: {error.strerror}; choose another one") from error
+    keep(f"what is whole lies in {folder}")
+    face = folder / "astronaut.face.safetensors"
+    photo, seconds = str(resource(SAMPLE_PHOTO)), "3"
+    for words in (
+        ["encode", photo, "-o", str(face), "--steps", str(options.steps)],
+        ["render", str(face), "-o", str(folder / "astronaut.png")],
+        ["plane", "11", "4", "8", "-o", str(folder / "plane.png")],
+        ["morph", str(face), "4", "11", str(face), "-o", str(folder / "morph.mp4"), "--seconds", seconds],
+    ):
+        step = _parser().parse_args(words)
+        step.run(step, keep)
+    from facelab import app
+
+    app.screenshot(folder / "window.png")
+    _told(options, [folder / "window.png"])
+
+
+# -- the engine ---------------------------------------------------------------------------------------------------------
+@contextlib.contextmanager
+def _engine(options: argparse.Namespace) -> Iterator[tuple[TorchEngine, GeneratorInfo]]:
+    """The engine with the generator of ``--generator`` open in it."""
+    from facelab.engine.engine import TorchEngine
+
+    engine = TorchEngine(options.device)
+    try:
+        (info,) = [
+            a for a in _answers(engine, OpenGenerator(path=options.generator), options) if isinstance(a, GeneratorInfo)
+        ]
+        yield engine, info
+    finally:
+        engine.close()
+
+
+def _answers(engine: TorchEngine, job: Job, options: argparse.Namespace) -> Iterator[Answer]:
+    """What a job answers; its progress goes to stderr."""
+    line = _ProgressLine(options)
+    run = engine.run(job, threading.Event())
+    try:
+        for answer in run:
+            if isinstance(answer, Progress):
+                line.show(answer.done, answer.total, answer.message)
+            elif answer is not None:
+                yield answer
+    finally:
+        line.end()
+        run.close()  # type: ignore[attr-defined]
+
+
+def _work(engine: TorchEngine, job: Job, options: argparse.Namespace) -> None:
+    for _ in _answers(engine, job, options):
+        pass
+
+
+def _face(engine: TorchEngine, info: GeneratorInfo, face: str, options: argparse.Namespace) -> Recipe:
+    """The recipe of a FACE argument."""
+    if face.isdecimal():
+        label = options.label if info.c_dim else None
+        return Recipe.of(Code.from_seed(int(face), info.z_dim, info.sha256, label))
+    from facelab.engine.desk import look_at
+
+    path = Path(face)
+    found = look_at(path)
+    if found.recipe is not None:
+        if found.recipe.generator != info.sha256:
+            raise WrongGenerator(
+                f"{path.name!r} was made with another generator ({found.recipe.generator[:12]}); give its file with --generator"
+            )
+        return found.recipe
+    if found.what == "latents":
+        job = ReadLatents(path=path, generator=info.sha256)
+        (codes,) = [a.codes for a in _answers(engine, job, options) if isinstance(a, Codes)]
+        if len(codes) != 1:
+            raise LatentError(f"{path.name!r} holds {len(codes)} codes; save the one that is meant by itself")
+        return Recipe.of(codes[0])
+    if found.what == "photo":
+        raise BadArgument(
+            f"{path.name!r} is a picture without a recipe; find its face first: facelab encode {face} -o me.face.safetensors"
+        )
+    raise BadArgument(f"{path.name!r} is a {found.what}, not a face")
+
+
+def _styled(recipe: Recipe, options: argparse.Namespace, info: GeneratorInfo) -> Recipe:
+    """The recipe with what the options say of truncation and noise; what they leave open stays as it is."""
+    if options.psi is not None or options.cutoff is not None:
+        psi = options.psi or recipe.psi
+        if len(psi) not in (1, info.num_ws):
+            raise BadArgument(f"--psi takes one number or {info.num_ws}, one per layer, not {len(psi)}")
+        recipe = recipe.change(psi=psi, cutoff=options.cutoff)
+    if options.noise is not None:
+        recipe = recipe.change(noise=options.noise)
+    return recipe
+
+
+# -- what is written ----------------------------------------------------------------------------------------------------
+def _is_latents(path: Path) -> bool:
+    return path.name.lower().endswith((".safetensors", ".npz", ".npy", ".pt"))
+
+
+def _targets(output: Path, faces: Sequence[str]) -> list[Path]:
+    """Where each face goes: the file itself for one, a folder for several."""
+    if len(faces) == 1 and not output.is_dir():
+        _check_folder(output)
+        return [output]
+    if output.suffix and not output.is_dir():
+        raise BadArgument(f"{len(faces)} faces do not go into one file; give a folder: -o {output.stem}/")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"cannot make the folder {output}: {error.strerror}; choose another one") from error
+    names = [f"seed{int(f):04}" if f.isdecimal() else Path(f).name.split(".")[0] for f in faces]
+    unique = [name if names.count(name) == 1 else f"{name}-{i}" for i, name in enumerate(names)]
+    return [output / f"{name}.png" for name in unique]
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse before the work is done what could not be written after it."""
+    if not path.parent.is_dir():
+        raise ExportError(f"cannot write {path.name!r}: its folder does not exist; make it or choose another one")
+
+
+def _told(options: argparse.Namespace, paths: Sequence[Path], more: str = "") -> None:
+    if not options.quiet:
+        for path in paths:
+            _say(f"wrote {path}{more}")
+
+
+def _notice(options: argparse.Namespace) -> None:
+    """Say once what the landmark model may be used for."""
+    from facelab import settings
+    from facelab.faces.detect import LANDMARK_NOTICE
+
+    chosen, _ = settings.load()
+    if chosen.notice_accepted:
+        return
+    _say(LANDMARK_NOTICE)
+    with contextlib.suppress(FacelabError):  # where it cannot be kept it is said again
+        settings.save(chosen.change(notice_accepted=True))
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+class _ProgressLine:
+    """Progress on stderr: one line that is rewritten on a terminal, else a line for each tenth when it takes long."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._on, self._rewrite = not options.quiet, sys.stderr.isatty()
+        self._tenth, self._width, self._shown = 0, 0, 0.0
+        self._patience = 0.0 if options.verbose else 2.0
+        self._begun = time.monotonic()
+
+    def show(self, done: int, total: int, words: str) -> None:
+        if not self._on or total <= 0:
+            return
+        now = time.monotonic()
+        if self._rewrite:
+            if done < total and now - self._shown < 0.1:
+                return
+            text = f"{done} of {total}  {words}"
+            print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
+            self._width, self._shown = len(text), now
+        elif 10 * done // total > self._tenth and now - self._begun >= self._patience:
+            self._tenth = 10 * done // total
+            _say(f"{done} of {total}  {words}")
+
+    def end(self) -> None:
+        if self._width:
+            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+            self._width = 0
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Let SIGTERM unwind, so that nothing half-written stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# -- the arguments ------------------------------------------------------------------------------------------------------
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas between") from None
+    if not all(np.isfinite(values)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not finite")
+    return values
+
+
+def _four(text: str) -> tuple[float, float, float, float]:
+    values = _numbers(text)
+    if len(values) == 3:
+        values = (*values, 0.0)
+    if len(values) != 4:
+        raise argparse.ArgumentTypeError("give x,y,size or x,y,size,angle")
+    return values
+
+
+def _finite(text: str) -> float:
+    (value, *more) = _numbers(text)
+    if more:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one number")
+    return value
+
+
+def _seeds(text: str) -> list[int]:
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a seed, like 7, nor seeds, like 1,4,10-20")
+        low, high = int(first), int(last or first)
+        if high >= 2**32 or not 0 <= high - low < 10_000:
+            raise argparse.ArgumentTypeError(f"{part!r} is not up to 10,000 seeds below {2**32}")
+        found += range(low, high + 1)
+    return found
+
+
+def _noise(text: str) -> Noise:
+    if text in ("const", "none", "own"):
+        return Noise(mode=text)  # type: ignore[arg-type]
+    if text.isdecimal() and int(text) < 2**32:
+        return Noise(mode="seed", seed=int(text))
+    raise argparse.ArgumentTypeError(f"{text!r} is not const, none, own or a seed")
+
+
+def _count(low: int, high: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low:,} to {high:,}")
+        return int(text)
+
+    return count
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="facelab",
+        description="Explore the latent space of a face generator. Without a command the window opens.",
+        epilog="`facelab COMMAND --help` tells more of each. The generator is the one that comes with facelab unless -g names another.",
+    )
+    parser.add_argument("--version", action="version", version=f"facelab {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, (run, about, describe) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=about,
+            description=about[0].upper() + about[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=FACES if describe in (_render_options, _plane_options, _morph_options) else None,
+        )
+        command.set_defaults(run=run)
+        common = command.add_argument_group("in general")
+        common.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+        common.add_argument(
+            "-v", "--verbose", action="store_true", help="show progress where stderr is no terminal, too"
+        )
+        if name not in ("window", "convert", "demo"):
+            common.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or mps")
+        if name not in ("window", "convert", "demo", "info"):
+            common.add_argument("-g", "--generator", type=Path, metavar="FILE", help="a checkpoint; else facelab's own")
+        describe(command)
+    return parser
+
+
+def _output(command: argparse.ArgumentParser, help: str) -> None:
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=help)
+
+
+def _look_options(command: argparse.ArgumentParser) -> None:
+    look = command.add_argument_group("how faces are drawn (what is left open stays as the face's file says)")
+    look.add_argument("--psi", type=_numbers, metavar="P", help="truncation: one number, or one per layer with commas")
+    look.add_argument("--cutoff", type=_count(0, 64), metavar="N", help="layers from N on keep psi 1")
+    look.add_argument(
+        "--noise", type=_noise, metavar="N", help="const (the generator's), none, own (the face's) or a seed"
+    )
+    look.add_argument(
+        "--class",
+        dest="label",
+        type=_count(0, 1 << 20),
+        metavar="K",
+        help="the class of seeds, for a conditional generator",
+    )
+
+
+def _window_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="a project, generator, photograph or face to open"
+    )
+
+
+def _render_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("faces", nargs="*", metavar="FACE", help="see below")
+    command.add_argument("--seed", type=_seeds, metavar="N", help="draw the face of a seed, or of several: 1,4,10-20")
+    _output(
+        command,
+        ".png (carries its recipe), .jpg, .webp, .face.safetensors, .npz, .npy or .pt; a folder for several faces",
+    )
+    command.add_argument("--scale", type=_count(1, 4), default=1, metavar="K", help="enlarge the picture 2 to 4 times")
+    _look_options(command)
+
+
+def _plane_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "faces", nargs="*", metavar="FACE", help="origin, end of the x-axis, end of the y-axis; else seeds 0 1 2"
+    )
+    _output(command, ".png, .jpg or .webp")
+    command.add_argument("--columns", type=_count(1, 200), default=7, metavar="N", help="faces in a row (7)")
+    command.add_argument("--rows", type=_count(1, 200), default=7, metavar="N", help="rows (7)")
+    command.add_argument(
+        "--u", type=_finite, nargs=2, default=(0.0, 1.0), metavar=("A", "B"), help="from where to where along x (0 1)"
+    )
+    command.add_argument(
+        "--v", type=_finite, nargs=2, default=(0.0, 1.0), metavar=("A", "B"), help="from where to where along y (0 1)"
+    )
+    command.add_argument("--tile", type=_count(8, 1024), metavar="PX", help="side of a face; else the generator's own")
+    command.add_argument(
+        "--space", choices=("z", "w+"), default="z", help="space of the plane between seeds (z); files are in w+"
+    )
+    command.add_argument("--no-labels", action="store_true", help="faces only, without words")
+    _look_options(command)
+
+
+def _encode_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photo", metavar="PHOTO", help="a photograph: JPEG, PNG, HEIC, WebP, TIFF ...")
+    _output(command, ".face.safetensors, or .png, a picture that carries its recipe")
+    command.add_argument(
+        "--steps", type=_count(1, 1_000_000), default=500, metavar="N", help="steps of gradient descent (500)"
+    )
+    command.add_argument(
+        "--space", choices=("w", "w+"), default="w+", help="w+ (default) comes nearer, w stays easier to edit"
+    )
+    command.add_argument(
+        "--start", choices=("w_avg", "w0", "seed", "best"), default="w_avg", help="where the descent begins"
+    )
+    command.add_argument(
+        "--seed", type=_count(0, 2**32 - 1), default=303, metavar="N", help="of the random numbers (303)"
+    )
+    command.add_argument("--face", type=_count(0, 1000), default=0, metavar="N", help="which face, the largest is 0")
+    command.add_argument(
+        "--crop",
+        type=_four,
+        metavar="X,Y,SIZE[,ANGLE]",
+        help="place the crop by hand: centre and side in pixels, degrees clockwise",
+    )
+    command.add_argument(
+        "--features", metavar="FILE", help="VGG16 weights (torchvision's or NVIDIA's) for the perceptual loss"
+    )
+
+
+def _morph_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("faces", nargs="+", metavar="FACE", help="two or more; see below")
+    _output(
+        command,
+        ".mp4, .webm, .mkv, .gif, .webp, or a folder (no ending) for PNG frames, which an interrupted run goes on with",
+    )
+    command.add_argument("--seconds", type=_finite, default=4.0, metavar="S", help="length (4)")
+    command.add_argument("--fps", type=_finite, default=30.0, metavar="N", help="frames a second (30)")
+    command.add_argument(
+        "--size", type=_count(16, 8192), metavar="PX", help="side of a frame; else the generator's own"
+    )
+    command.add_argument(
+        "--easing", choices=tuple(EASINGS), default="ease", help="how it moves from face to face (ease)"
+    )
+    command.add_argument(
+        "--interpolation", choices=INTERPOLATIONS, default="linear", help="the path between faces (linear)"
+    )
+    command.add_argument("--loop", action="store_true", help="go back to the first face")
+    _look_options(command)
+
+
+def _info_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a generator, face or file of latents; else facelab's own"
+    )
+    command.add_argument("--json", action="store_true", help="as JSON, for other programs")
+
+
+def _convert_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "input", type=Path, metavar="IN", help="a checkpoint of any kind that facelab opens; no code of it runs"
+    )
+    command.add_argument("output", type=Path, metavar="OUT", help="the .safetensors to write")
+    command.add_argument("--half", action="store_true", help="float16 weights: half the size, no longer bit-equal")
+
+
+def _demo_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="where pictures and video go")
+    command.add_argument("--steps", type=_count(1, 100_000), default=200, metavar="N", help="of the encoding (200)")
+
+
+# name -> (what runs, its line in the list of commands, what adds its options)
+COMMANDS: dict[
+    str, tuple[Callable[[argparse.Namespace, Keep], None], str, Callable[[argparse.ArgumentParser], None]]
+] = {
+    "window": (_window, "open the window, with files if any are named", _window_options),
+    "render": (_render, "draw faces", _render_options),
+    "plane": (_plane, "draw a plane of faces between three", _plane_options),
+    "encode": (_encode, "find the face of a photograph in the generator", _encode_options),
+    "morph": (_morph, "write a video that goes from face to face", _morph_options),
+    "info": (_info, "tell what a file is", _info_options),
+    "convert": (_convert, "write a checkpoint as facelab's own .safetensors", _convert_options),
+    "demo": (_demo, "do the main job without a window: encode the sample photograph, draw, morph", _demo_options),
+}
