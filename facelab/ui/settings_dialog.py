@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLineEdit,
-    QSpinBox,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -26,7 +25,7 @@ from facelab.settings import GROUPS, SPECS, Settings, Spec
 from facelab.ui import theme
 from facelab.ui.dialogs import ask_open
 from facelab.ui.session import Session
-from facelab.ui.widgets import MessageBar, Number, button, quiet
+from facelab.ui.widgets import MessageBar, Number, Whole, button, quiet
 
 
 class SettingsDialog(QDialog):
@@ -87,12 +86,11 @@ class SettingsDialog(QDialog):
                 self._show[spec.name] = check.setChecked
                 made = check
             case "integer" | "number":
-                field: QSpinBox | Number = QSpinBox() if spec.kind == "integer" else Number()
+                field: Whole | Number = Whole() if spec.kind == "integer" else Number()
                 if isinstance(field, Number):
                     field.setDecimals(4 if (spec.low or 0) < 0.01 else 1)
                 field.setRange(spec.low, spec.high)  # type: ignore[arg-type]
                 field.setSuffix(f" {spec.unit}" if spec.unit else "")
-                field.setKeyboardTracking(False)
                 field.valueChanged.connect(partial(self._set, spec.name))
                 self._show[spec.name] = partial(_show_number, field)
                 made = field
@@ -134,7 +132,7 @@ class SettingsDialog(QDialog):
             show(getattr(settings, name))
 
 
-def _show_number(field: QSpinBox | Number, value: float) -> None:
+def _show_number(field: Whole | Number, value: float) -> None:
     field.blockSignals(True)
     field.setValue(value)  # type: ignore[arg-type]
     field.blockSignals(False)

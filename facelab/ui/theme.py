@@ -130,8 +130,9 @@ QStatusBar::item { border: none; }
 QStatusBar QLabel { color: $quiet; padding: 0 8px; font-size: 12px; }
 
 QDockWidget { titlebar-close-icon: none; }
-QDockWidget > QWidget { background: $panel; }
+*[panel="true"] { background: $panel; }
 QTabWidget::pane { border: none; background: $panel; }
+QTabBar { qproperty-drawBase: 0; }
 QTabBar { background: $ground; }
 QTabBar::tab { background: transparent; color: $quiet; padding: 6px 12px; border: none; border-bottom: 2px solid transparent; }
 QTabBar::tab:selected { color: $text; border-bottom: 2px solid $accent; background: $panel; }
@@ -152,6 +153,10 @@ QToolButton:hover { background: $hover; }
 QToolButton:pressed, QToolButton:checked { background: $pressed; border-color: $accent; }
 QToolButton:focus { border: 1px solid $link; }
 QToolButton:disabled { color: $faint; }
+QToolButton::menu-indicator { image: none; width: 0; }
+QToolButton#chip { background: $raised; border: 1px solid $control; padding: 3px 10px 3px 6px; }
+QToolButton#chip:hover { background: $hover; }
+QToolButton#chip:focus { border-color: $link; }
 
 QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit, QTextEdit {
     background: $raised; border: 1px solid $control; border-radius: 4px; padding: 3px 6px; min-height: 16px;

@@ -34,6 +34,7 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSlider,
+    QSpinBox,
     QStyle,
     QStyleOptionSlider,
     QToolButton,
@@ -421,6 +422,22 @@ class Number(QDoubleSpinBox):
             event.ignore()
 
 
+class Whole(QSpinBox):
+    """A field for whole numbers that heeds the wheel only with focus."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setKeyboardTracking(False)
+        self.lineEdit().setTextMargins(4, 0, 4, 0)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()
+
+
 class ValueSlider(QWidget):
     """A name, a slider and its number in one row.
 
@@ -604,7 +621,8 @@ def button(
     primary: bool = False,
 ) -> QPushButton:
     """A push button; ``primary`` is the one that the eye should find."""
-    made = QPushButton(text)
+    made = QPushButton(text if icon is None else f" {text}")  # the style leaves no gap after an icon
+    made.setAccessibleName(text)
     made.setToolTip(tip)
     made.setProperty("primary", primary)
     made.setAutoDefault(False)
@@ -651,6 +669,35 @@ class EmptyState(QWidget):
         for each in buttons:
             column.addWidget(each, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(1)
+
+
+class Wait(QWidget):
+    """A small ring that turns while something is on its way; it costs nothing while it is hidden."""
+
+    def __init__(self, side: int = 16, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFixedSize(side, side)
+        self.setAccessibleName("Waiting")
+        self._turn = 0
+        self._timer = QTimer(self, interval=60)
+        self._timer.timeout.connect(self._tick)
+
+    def _tick(self) -> None:
+        self._turn = (self._turn + 24) % 360
+        self.update()
+
+    def showEvent(self, event: QEvent) -> None:
+        self._timer.start()
+
+    def hideEvent(self, event: QEvent) -> None:
+        self._timer.stop()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        p = QPainter(self)
+        p.setRenderHint(QPainter.RenderHint.Antialiasing)
+        p.setPen(QPen(QColor(theme.colours().accent), 2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        p.drawArc(QRectF(self.rect()).adjusted(2, 2, -2, -2), -self._turn * 16, 270 * 16)
+        p.end()
 
 
 class _Glyph(QWidget):
@@ -716,6 +763,13 @@ class MessageBar(QFrame):
         p.end()
 
 
+def as_panel(widget: QWidget) -> QWidget:
+    """Give a widget the colour of panels; what lies between panels is darker."""
+    widget.setProperty("panel", True)
+    widget.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+    return widget
+
+
 def rule() -> QFrame:
     """A thin line between sections."""
     line = QFrame()
@@ -731,7 +785,9 @@ class Section(QWidget):
 
     folded = Signal(bool)
 
-    def __init__(self, title: str, *, folded: bool = False, tip: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, *, folded: bool = False, tip: str = "", indent: int = 4 * theme.GRID, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.head = QToolButton()
         self.head.setText(title)
@@ -745,7 +801,7 @@ class Section(QWidget):
         self.head.clicked.connect(lambda: self.set_folded(not self._folded))
         self.content = QWidget()
         self.body = QVBoxLayout(self.content)
-        self.body.setContentsMargins(0, 0, 0, 0)
+        self.body.setContentsMargins(indent, 0, 0, 0)
         self.body.setSpacing(4)
         self.extra = QHBoxLayout()
         self.extra.setSpacing(4)

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from facelab.jobs import Answer, Job
 from facelab.ui.session import Session
-from facelab.ui.widgets import MessageBar
+from facelab.ui.widgets import MessageBar, as_panel
 from facelab.worker import Client, Ticket
 
 Area: TypeAlias = Qt.DockWidgetArea | Literal["centre"]
@@ -40,6 +40,7 @@ class Panel(QWidget):
         self.client = client
         self.setObjectName(type(self).__name__)
         self.setAccessibleName(self.title)
+        as_panel(self)
         self._messages = MessageBar()
         self.body = QVBoxLayout()
         self.body.setContentsMargins(0, 0, 0, 0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QSize, Qt
 from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QMenu,
     QScrollArea,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -29,7 +28,7 @@ from facelab.latent.spaces import layer_groups, psi_by_layer
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import FEWEST_SLOTS, Session, State, describe
-from facelab.ui.widgets import FaceView, Section, ValueSlider, quiet, tool
+from facelab.ui.widgets import FaceView, Section, ValueSlider, Whole, quiet, tool
 from facelab.worker import Client
 
 SLOT = 72  # px
@@ -329,6 +328,7 @@ class MixerPanel(Panel):
             line += 1
             title = name.capitalize()
             fold = tool(f"Layers of {title}", "right", tip=f"Show the {len(rows)} layers one by one")
+            fold.setIconSize(QSize(14, 14))
             grid.addWidget(fold, line, 0)
             sizes = [g.layers[i].resolution for i in rows]
             span = f"{sizes[0]}–{sizes[-1]} px" if sizes[0] != sizes[-1] else f"{sizes[0]} px"
@@ -493,14 +493,13 @@ class MixerPanel(Panel):
             tip="1 is the face, 0 the average one, below 0 its opposite, above 1 a caricature",
         )  # fmt: skip
         self._wire(self._psi, self._psi_moved)
-        self._cutoff = QSpinBox()
+        self._cutoff = Whole()
         self._cutoff.setAccessibleName("Truncation cutoff")
         self._cutoff.setToolTip("Truncate only the layers before this one")
         self._cutoff.setSpecialValueText("all layers")
         self._cutoff.setPrefix("layers before ")
-        self._cutoff.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._cutoff.valueChanged.connect(self._cutoff_moved)
-        self._psi_fold = Section("By layer", folded=True, tip="A psi for each layer")
+        self._psi_fold = Section("By layer", folded=True, indent=0, tip="A psi for each layer")
         row = QHBoxLayout()
         row.setSpacing(theme.GRID)
         name = QLabel("Applies to")
@@ -563,12 +562,10 @@ class MixerPanel(Panel):
         for text, mode in (("Constant", "const"), ("None", "none"), ("From a seed", "seed"), ("The face's own", "own")):
             self._mode.addItem(text, mode)
         self._mode.activated.connect(lambda _: self._noise_changed("Change noise", mode=self._mode.currentData()))
-        self._noise_seed = QSpinBox()
+        self._noise_seed = Whole()
         self._noise_seed.setRange(0, 2**31 - 1)
         self._noise_seed.setAccessibleName("Noise seed")
         self._noise_seed.setToolTip("The seed of the noise")
-        self._noise_seed.setKeyboardTracking(False)
-        self._noise_seed.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._noise_seed.valueChanged.connect(
             lambda seed: self._noise_changed("Change noise seed", merge="seed", seed=seed)
         )
@@ -580,7 +577,7 @@ class MixerPanel(Panel):
             self._strength,
             lambda value: self._noise_changed("Change noise strength", merge="strength", strength=(value,)),
         )
-        self._strength_fold = Section("By layer", folded=True, tip="A strength for each noise map")
+        self._strength_fold = Section("By layer", folded=True, indent=0, tip="A strength for each noise map")
         row = QHBoxLayout()
         row.setSpacing(theme.GRID)
         name = QLabel("Mode")

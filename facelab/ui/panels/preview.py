@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QWheelEvent
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from facelab.jobs import Answer, Images, Pixels, Render
 from facelab.latent.recipe import Recipe
@@ -186,7 +186,7 @@ class PreviewPanel(Panel):
         self._comparing = False
 
         self._name = Elided()
-        self._size = quiet("")
+        self._size = quiet(" ", small=True)
         self._fit = tool(
             "Pixel for pixel", "actual", self._toggle_zoom, tip="Pixel for pixel, or fit (1)", checkable=True
         )
@@ -199,8 +199,11 @@ class PreviewPanel(Panel):
         row = QHBoxLayout()
         row.setContentsMargins(theme.GRID, 4, 4, 4)
         row.setSpacing(2)
-        row.addWidget(self._name, 1)
-        row.addWidget(self._size)
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        words.addWidget(self._name)
+        words.addWidget(self._size)
+        row.addLayout(words, 1)
         row.addSpacing(theme.GRID)
         self._tools = (self._compare, self._fit, self._wide, self._keep, self._export)
         for each in self._tools:
