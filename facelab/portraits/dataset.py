@@ -118,7 +118,8 @@ def draw(phi: Floats, resolution: int = 128) -> np.ndarray:
         if done.returncode or not target.exists():
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise DatasetError(f"Portraits cannot be drawn here: {last}")
-        return np.load(target, allow_pickle=False)
+        pictures: np.ndarray = np.load(target, allow_pickle=False)
+        return pictures
 
 
 class Pictures:

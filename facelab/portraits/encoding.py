@@ -88,7 +88,7 @@ class EncoderRun:
     @torch.no_grad()
     def held_out(self) -> Tensor:
         """R2 of each factor on the held-out pictures, [K]."""
-        return r_squared(torch.cat([self.average(part) for part in self.held_pictures.split(32)]), self.held_phi)
+        return r_squared(torch.cat([self.average(part) for part in torch.split(self.held_pictures, 32)]), self.held_phi)
 
     def train(self, minutes: float) -> None:
         """Train for one round, the rate falling along a cosine."""
@@ -127,7 +127,7 @@ class EncoderRun:
         with torch.no_grad():
             for mean, now in zip(self.average.parameters(), self.encoder.parameters(), strict=True):
                 mean.lerp_(now, 1 - keep)
-        return loss.item()
+        return float(loss)
 
     def _record(self, losses: list[float]) -> None:
         r2 = self.held_out()

@@ -29,14 +29,16 @@ def draw_ws(network: Network, ws: Floats) -> np.ndarray:
     codes = torch.from_numpy(np.ascontiguousarray(ws, np.float32))
     if codes.ndim == 2:
         codes = codes[:, None].expand(-1, network.num_ws, -1)
-    parts = [network.synthesize(part) for part in codes.split(16)]
-    return ((torch.cat(parts) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    parts = [network.synthesize(part) for part in torch.split(codes, 16)]
+    pixels: np.ndarray = ((torch.cat(parts) + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+    return pixels
 
 
 def psnr(drawn: np.ndarray, wanted: np.ndarray) -> Floats:
     """Peak signal to noise ratio of uint8 pictures [N, H, W, 3] in dB, [N]."""
     error = (drawn.astype(np.float64) - wanted) ** 2
-    return 10 * np.log10(255**2 / np.maximum(error.mean((1, 2, 3)), 1e-9))
+    decibels: Floats = 10 * np.log10(255**2 / np.maximum(error.mean((1, 2, 3)), 1e-9))
+    return decibels
 
 
 def ssim(drawn: np.ndarray, wanted: np.ndarray) -> Floats:
@@ -53,14 +55,15 @@ def ssim(drawn: np.ndarray, wanted: np.ndarray) -> Floats:
         "sigma": 1.5,
         "use_sample_covariance": False,
     }
-    return np.array([structural_similarity(a, b, **options) for a, b in pairs])
+    return np.array([structural_similarity(a, b, **options) for a, b in pairs])  # type: ignore[no-untyped-call]
 
 
 def sharpness(pictures: np.ndarray) -> Floats:
     """Mean length of the gradient of the grey picture, in levels per pixel, [N]."""
     grey = pictures.astype(np.float64) @ [0.299, 0.587, 0.114]
     down, across = np.gradient(grey, axis=(1, 2))
-    return np.hypot(down, across).mean((1, 2))
+    lengths: Floats = np.hypot(down, across).mean((1, 2))
+    return lengths
 
 
 def probe(x: Floats, phi: Floats) -> float:
@@ -144,7 +147,7 @@ def evaluate(generator: Path, directions: Path, count: int, seed: int, result: P
         at += n
     many = np.random.RandomState(seed + 1).randn(6000, network.z_dim).astype(np.float32)
     with torch.no_grad():
-        many_w = torch.cat([network.map(part) for part in torch.from_numpy(many).split(2000)]).numpy()
+        many_w = torch.cat([network.map(part) for part in torch.split(torch.from_numpy(many), 2000)]).numpy()
     truth = phi_from_y(construct().y(many))  # what the faces were meant to be, before w
     figures["probe_r2_w"], figures["probe_r2_z"] = probe(many_w, truth), probe(many, truth)
     figures["path_length_ratio_z"] = path_ratio(network, read, many[:65])

@@ -13,7 +13,7 @@ from facelab.checkpoints import save
 from facelab.nets import Network, build
 from facelab.portraits.factors import TEACHER_VERSION
 from facelab.portraits.mapping import DIM, LAYERS, Mapping, Readout, construct, fit_readout
-from facelab.portraits.training import Run, owner_masks
+from facelab.portraits.training import Run, owner_masks, style
 
 
 def mapping_and_readout(num_ws: int) -> tuple[Mapping, Readout]:
@@ -42,7 +42,7 @@ def compose(network: Network, mapping: Mapping, read: Readout, *, half: bool = T
     R, b0 = torch.from_numpy(read.R), torch.from_numpy(read.b0)
     trained = network.synthesis.state_dict()
     for name in owner_masks(network):
-        affine = network.synthesis.get_submodule(name)
+        affine = style(network, name)
         styles = affine.weight * affine.weight_gain  # [C, K]
         trained[f"{name}.weight"] = styles @ R * math.sqrt(DIM)
         trained[f"{name}.bias"] = affine.bias + styles @ b0
@@ -52,8 +52,8 @@ def compose(network: Network, mapping: Mapping, read: Readout, *, half: bool = T
             trained[name] = torch.randn(empty.shape, generator=rng)
         elif name.endswith("noise_strength"):
             trained[name] = torch.zeros(empty.shape)
-    for name, value in trained.items():
-        value = value.detach().to(torch.float32).contiguous()
+    for name, weight in trained.items():
+        value = weight.detach().to(torch.float32).contiguous()
         tensors[f"synthesis.{name}"] = value.half().float() if half and value.ndim >= 2 else value
     z = np.random.default_rng(2).standard_normal((20000, DIM))
     tensors["mapping.w_avg"] = torch.from_numpy(mapping.w(z).mean(0).astype(np.float32))

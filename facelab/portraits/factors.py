@@ -128,7 +128,8 @@ _SHIFT, _SOFT = 0.75, 0.4
 def raw_from_y(y: ArrayLike) -> Floats:
     """y [..., K] -> shares in 0..1 [..., K]: the normal quantile of a graded factor, the soft sigmoid of a gate."""
     y = np.asarray(y, np.float64)
-    return np.where(GATES, expit((y - _LOW + _SHIFT * _HIGH) / (_SOFT * _HIGH)), ndtr(y))
+    shares: Floats = np.where(GATES, expit((y - _LOW + _SHIFT * _HIGH) / (_SOFT * _HIGH)), ndtr(y))
+    return shares
 
 
 def _standard() -> tuple[Floats, Floats]:
@@ -164,7 +165,8 @@ def values_from_phi(phi: ArrayLike) -> Floats:
     graded = _LOW + (_HIGH - _LOW) * np.clip(raw, 0.0, 1.0)
     y = logit(np.clip(raw, 1e-6, 1 - 1e-6)) * _SOFT * _HIGH + _LOW - _SHIFT * _HIGH
     t = np.clip((y - _LOW + _HIGH) / (2 * _HIGH), 0.0, 1.0)
-    return np.where(GATES, t * t * (3 - 2 * t), graded).astype(np.float32)
+    values: Floats = np.where(GATES, t * t * (3 - 2 * t), graded).astype(np.float32)
+    return values
 
 
 def values_from_y(y: ArrayLike) -> Floats:

@@ -123,7 +123,7 @@ class Mapping:
 
     def features(self, z: Floats) -> Floats:
         """z [N, 512] -> what enters the last layer, float64 [N, 512]."""
-        x = np.asarray(z, np.float64)
+        x: Floats = np.asarray(z, np.float64)
         x = x / np.sqrt((x * x).mean(1, keepdims=True) + 1e-8)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = _activate(x @ weight.T + bias)
@@ -135,7 +135,8 @@ class Mapping:
 
     def y(self, z: Floats) -> Floats:
         """z [N, 512] -> the normal coordinates of its face, float64 [N, K]."""
-        return (self.features(z) - self.mean) @ self.whiten
+        y: Floats = (self.features(z) - self.mean) @ self.whiten
+        return y
 
     def state(self) -> dict[str, Floats]:
         """Tensors under StyleGAN2's names, before its runtime gains (lr_multiplier / sqrt(512) and lr_multiplier)."""
@@ -147,7 +148,8 @@ class Mapping:
 
 
 def _activate(x: Floats) -> Floats:
-    return np.where(x < 0, _SLOPE * x, x) * _GAIN
+    y: Floats = np.where(x < 0, _SLOPE * x, x) * _GAIN
+    return y
 
 
 def _knots(i: int) -> Floats:

@@ -15,6 +15,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,8 @@ def _pick(stops: Floats, share: float) -> Floats:
 
 
 def _hsv(hue: float, saturation: float, value: float) -> Floats:
-    return np.array(colorsys.hsv_to_rgb(hue % 1.0, min(max(saturation, 0.0), 1.0), min(value, 1.0))) ** 2.2
+    rgb: Floats = np.array(colorsys.hsv_to_rgb(hue % 1.0, min(max(saturation, 0.0), 1.0), min(value, 1.0))) ** 2.2
+    return rgb
 
 
 def _rotation(yaw: float, pitch: float, roll: float) -> Floats:
@@ -77,7 +79,8 @@ def _rotation(yaw: float, pitch: float, roll: float) -> Floats:
     around_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     around_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     around_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return around_z @ around_x @ around_y
+    turn: Floats = around_z @ around_x @ around_y
+    return turn
 
 
 def settle(values: Floats) -> dict[str, float]:
@@ -288,7 +291,7 @@ class Renderer:
         import moderngl
 
         try:
-            self._context = moderngl.create_context(standalone=True, backend="egl", require=330)
+            self._context = moderngl.create_context(standalone=True, require=330, backend="egl")  # type: ignore[arg-type]
         except Exception as error:  # moderngl raises bare Exception for a missing driver
             raise RendererUnavailable(
                 f"Drawing portraits needs an EGL driver with OpenGL 3.3 (on Debian: libegl1 libgl1-mesa-dri): {error}"
@@ -296,7 +299,7 @@ class Renderer:
         self.resolution = resolution
         self._body = (Path(__file__).parent / "portrait.glsl").read_text(encoding="utf-8")
         self._triangle = self._context.buffer(np.array([-1, -1, 3, -1, -1, 3], np.float32).tobytes())
-        self._programs: dict[tuple[bool, ...], list[tuple[moderngl.Program, moderngl.VertexArray]]] = {}
+        self._programs: dict[tuple[bool, ...], list[tuple[Any, Any]]] = {}
 
         def texture(size: int, dtype: str) -> moderngl.Texture:
             made = self._context.texture((size, size), 4, dtype=dtype)
@@ -305,7 +308,7 @@ class Renderer:
 
         half, kept = texture(resolution // 2, "f4"), texture(resolution, "f4")
         colour, result = texture(resolution, "f2"), texture(resolution, "f1")
-        self._inputs = ({}, {"approach": half}, {"kept": kept, "colour": colour})
+        self._inputs: tuple[dict[str, Any], ...] = ({}, {"approach": half}, {"kept": kept, "colour": colour})
         self._targets = [self._context.framebuffer(group) for group in ([half], [kept, colour], [result])]
 
     @property
@@ -313,7 +316,7 @@ class Renderer:
         """What draws, as the driver names itself."""
         return str(self._context.info["GL_RENDERER"])
 
-    def _passes(self, options: tuple[bool, ...]) -> list[tuple[object, object]]:
+    def _passes(self, options: tuple[bool, ...]) -> list[tuple[Any, Any]]:
         if options not in self._programs:
             head = [f"#version 330\nuniform float SHAPES[{len(_SHAPES)}];\nuniform vec3 COLOURS[{len(_COLOURS)}];"]
             head += ["uniform mat3 HEAD;\nuniform vec2 CENTRE;"]

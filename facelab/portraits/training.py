@@ -17,7 +17,7 @@ import pickle
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from torch.nn import functional
 from facelab.errors import FacelabError
 from facelab.files import replacing
 from facelab.nets import Network, build
+from facelab.nets.ops import Dense
 from facelab.portraits.dataset import HELD_OUT, Pictures, read
 from facelab.portraits.factors import GROUP, TEACHER_VERSION, K
 from facelab.portraits.mapping import Readout, owner_layers
@@ -34,7 +35,7 @@ from facelab.portraits.mapping import Readout, owner_layers
 CHANNEL_BASE, CHANNEL_MAX = 4096, 128
 SAVE_EVERY = 240.0  # seconds between checkpoints
 RESCAN_EVERY = 100  # steps between looks for new pictures
-_FACE_SECONDS = 12  # pictures of the held-out set drawn per evaluation batch
+_DRAWN_AT_ONCE = 12  # pictures of the held-out set drawn per evaluation batch
 
 
 class TrainingError(FacelabError):
@@ -97,12 +98,17 @@ def student(plan: Plan) -> Network:
     masks = owner_masks(network)
     with torch.no_grad():
         for name, mask in masks.items():
-            affine = network.synthesis.get_submodule(name)
+            affine = style(network, name)
             # Style = 1 + 0.5 N(0, 1) over random faces, whatever the number of factors that the layer owns.
             scale = 0.5 * math.sqrt(K / float(mask.sum()))
             affine.weight.copy_(torch.randn(affine.weight.shape, generator=torch_rng) * scale * mask)
             affine.bias.fill_(1.0)
     return network
+
+
+def style(network: Network, name: str) -> Dense:
+    """The layer that makes the style of one convolution, by its path below synthesis."""
+    return cast(Dense, network.synthesis.get_submodule(name))
 
 
 def owner_masks(network: Network) -> dict[str, Tensor]:
@@ -111,7 +117,7 @@ def owner_masks(network: Network) -> dict[str, Tensor]:
     masks = {}
     for layer in network.layers():
         group = int(np.flatnonzero((rows[:, 0] <= layer.ws_index) & (layer.ws_index < rows[:, 1]))[0])
-        masks[f"{layer.name}.affine"] = torch.from_numpy((group == GROUP).astype(np.float32))
+        masks[f"{layer.name}.affine"] = torch.from_numpy(np.float32(np.equal(GROUP, group)))
     return masks
 
 
@@ -173,7 +179,7 @@ def spread(phi: Tensor, num_ws: int, share: float, torch_rng: torch.Generator) -
     rows = owner_layers(num_ws)
     owned = torch.zeros(num_ws, K)
     for group, (first, last) in enumerate(rows):
-        owned[first:last] = torch.from_numpy((group == GROUP).astype(np.float32))
+        owned[first:last] = torch.from_numpy(np.float32(np.equal(GROUP, group)))
     noise = torch.randn(len(phi), num_ws, K, generator=torch_rng)
     noise = noise - (noise * owned).sum(1, keepdim=True) / owned.sum(0)
     size = torch.rand(len(phi), 1, 1, generator=torch_rng) * 0.8
@@ -195,7 +201,8 @@ def psnr(drawn: Tensor, wanted: Tensor) -> Tensor:
 def draw_phi(network: Network, phi: Tensor) -> Tensor:
     """Draw coordinates [N, K] with a student -> [N, 3, H, W]."""
     parts = [
-        network.synthesize(p[:, None].expand(-1, network.num_ws, -1), noise="none") for p in phi.split(_FACE_SECONDS)
+        network.synthesize(p[:, None].expand(-1, network.num_ws, -1), noise="none")
+        for p in torch.split(phi, _DRAWN_AT_ONCE)
     ]
     return torch.cat(parts)
 
@@ -225,7 +232,7 @@ class Run:
         self.network = student(self.plan)
         if state is None and start is not None:
             adopt(self.network, *start)
-        self.network.synthesis.to(memory_format=torch.channels_last)
+        self.network.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimiser = _optimiser(self.network)
         if state is not None:
@@ -234,7 +241,7 @@ class Run:
             self.optimiser.load_state_dict(state["optimiser"])
             self.progress = Progress(**json.loads(state["progress"]))
         for name, mask in owner_masks(self.network).items():
-            weight = self.network.synthesis.get_submodule(name).weight
+            weight: Any = style(self.network, name).weight
             weight.register_hook(lambda gradient, mask=mask: gradient * mask)
         held = pictures / "held-out.npz"
         phi, images = read(held)
@@ -274,7 +281,7 @@ class Run:
         ws = spread(torch.from_numpy(phi), self.network.num_ws, apart, rng)
         loss = picture_loss(self.network.synthesize(ws, noise="none"), to_signed(pictures), self._weights)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.synthesis.parameters(), 2.0)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["multiplier"]
@@ -367,29 +374,25 @@ def adopt(network: Network, source: Network, read: Readout) -> None:
     inverse = torch.linalg.pinv(torch.from_numpy(read.R))  # [512, K']
     offset = torch.from_numpy(read.b0)
     masks = owner_masks(network)
-    for name, module in network.synthesis.named_modules():
-        if name not in masks:
-            continue
-        theirs = source.synthesis.get_submodule(name)
+    for name, mask in masks.items():
+        ours, theirs = style(network, name), style(source, name)
         styles = theirs.weight * theirs.weight_gain @ inverse  # [C, K']
         bias = theirs.bias - styles @ offset
         wide = len(bias)
-        if wide > len(module.bias):
+        if wide > len(ours.bias):
             raise TrainingError(f"The generator to begin from is wider than the plan in {name}.")
-        module.weight[:wide] = 0.0
+        ours.weight[:wide] = 0.0
         for column, factor in enumerate(read.names):
             if factor in INDEX:
-                module.weight[:wide, INDEX[factor]] = (
-                    styles[:, column] / module.weight_gain * masks[name][INDEX[factor]]
-                )
-        module.bias[:wide] = bias
+                ours.weight[:wide, INDEX[factor]] = styles[:, column] / ours.weight_gain * mask[INDEX[factor]]
+        ours.bias[:wide] = bias
     for name, target in network.synthesis.named_parameters():
         if ".affine." in name:
             continue
-        value = source.synthesis.get_parameter(name)
+        value: Tensor = source.synthesis.get_parameter(name)
         corner = tuple(slice(0, n) for n in value.shape)
         if target.ndim == 4 and target.shape[1] > value.shape[1]:  # inputs that the source does not have
             target[: value.shape[0], value.shape[1] :] = 0.0
         if name.endswith("torgb.weight"):  # its runtime gain is 1 / sqrt(inputs)
             value = value * math.sqrt(target.shape[1] / value.shape[1])
-        target[corner] = value
+        target.data[corner] = value
