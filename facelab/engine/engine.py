@@ -21,6 +21,7 @@ from facelab.assets import EMBEDDED_GENERATOR, resource
 from facelab.engine import latents, memory
 from facelab.engine.model import Look, Model, Recent, to_pixels
 from facelab.engine.projection import project
+from facelab.engine.renderer import CACHE_BYTES
 from facelab.errors import BadArgument, WrongGenerator
 from facelab.faces.photo import MAX_PIXELS
 from facelab.jobs import (
@@ -63,12 +64,13 @@ COARSE = 32  # pixels; a picture smaller than this shows nobody anything
 class TorchEngine:
     """Runs interactive, short and long jobs with torch."""
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, device: str = "auto", *, cache_bytes: int = CACHE_BYTES) -> None:
         """
         Args:
             device: where generators go that are opened with device "auto": "auto", "cpu", "cuda" or "mps".
+            cache_bytes: limit for feature maps that each generator keeps between pictures.
         """
-        self._device = device
+        self._device, self._cache_bytes = device, cache_bytes
         self._models: Recent[tuple[str, str | None], Model] = Recent(MODELS)
         # Where a generator lay that has been put out of memory since, and the device that it was on.
         self._known: dict[str, tuple[Path, str]] = {}
@@ -141,7 +143,7 @@ class TorchEngine:
         return model
 
     def _load(self, path: Path, device: str) -> Model:
-        model = Model.open(path, device)
+        model = Model.open(path, device, cache_bytes=self._cache_bytes)
         model.when_full = self.trim
         self._known[model.sha256] = (path, device)
         for old in self._models.put((model.sha256, None), model):

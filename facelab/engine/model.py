@@ -18,7 +18,7 @@ from torch import Tensor
 
 from facelab import checkpoints
 from facelab.checkpoints import Checkpoint
-from facelab.engine.renderer import Renderer
+from facelab.engine.renderer import CACHE_BYTES, Renderer
 from facelab.errors import BadArgument, OutOfMemory, WrongGenerator
 from facelab.jobs import GeneratorInfo, LayerInfo, Pixels, read_only
 from facelab.latent.code import Code, Floats, frozen
@@ -155,20 +155,25 @@ class Model:
         sha256: its identity.
     """
 
-    def __init__(self, checkpoint: Checkpoint, path: Path | None, device: torch.device) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, path: Path | None, device: torch.device, *, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self.checkpoint, self.path, self.device = checkpoint, path, device
         self.network, self.sha256 = checkpoint.network, checkpoint.sha256
-        self.renderer = Renderer(self.network, device)
+        self.renderer = Renderer(self.network, device, cache_bytes=cache_bytes)
         self.when_full: Callable[[], None] = self.trim  # called when memory runs out
         self._w_std: float | None = None
         self._mapped: Recent[str, Floats] = Recent(512)
         self._maps: Recent[int, NoiseMaps] = Recent(4)
 
     @classmethod
-    def open(cls, path: Path, device: str | None = "auto") -> Model:
-        """Open a generator's file; see ``checkpoints.load`` for what can go wrong."""
+    def open(cls, path: Path, device: str | None = "auto", *, cache_bytes: int = CACHE_BYTES) -> Model:
+        """Open a generator's file; see ``checkpoints.load`` for what can go wrong.
+
+        ``cache_bytes`` is the limit for feature maps that are kept between pictures.
+        """
         where = choose_device(device)
-        return cls(checkpoints.load(path), path, where)
+        return cls(checkpoints.load(path), path, where, cache_bytes=cache_bytes)
 
     @cached_property
     def w_avg(self) -> Floats:

@@ -1,0 +1,220 @@
+"""The composition root: settings, project, engine and window are put together here, and nowhere else."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import platformdirs
+from PySide6.QtCore import QEventLoop, QSize, QTimer
+from PySide6.QtWidgets import QApplication
+
+from facelab import __version__, settings
+from facelab.errors import ExportError, FacelabError, ProjectError
+from facelab.project import Project
+from facelab.settings import Settings
+from facelab.ui import theme
+from facelab.ui.main_window import MainWindow
+from facelab.ui.session import Session
+from facelab.worker import Bug, Client
+
+if TYPE_CHECKING:
+    from facelab.jobs import Engine
+
+log = logging.getLogger(__name__)
+
+# A thread that only runs Python is asked for the interpreter after so long; Qt's turn comes sooner than by default (5 ms).
+SWITCH_INTERVAL = 0.002
+SIZE = QSize(1280, 800)
+
+
+def run(files: Sequence[Path] = ()) -> int:
+    """Open the window and stay until it is closed.
+
+    Args:
+        files: generators, photographs, faces or a project to open.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        FacelabError: there is no display.
+    """
+    if sys.platform == "linux" and not any(
+        os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    ):
+        raise FacelabError("there is no display to open a window on; see `facelab --help` for what works without one")
+    _write_log()
+    app = application()
+    with _window() as window:
+        window.show()
+        window.start()
+        if files:
+            window.open_files(files)
+        with _interruptible(window):
+            return app.exec()
+
+
+def screenshot(path: Path, *, size: QSize = SIZE, seconds: float = 60.0) -> Path:
+    """Render the real window, with the real engine and an empty project, to a picture, without a display.
+
+    Args:
+        path: of the picture, .png.
+        size: of the window, in pixels.
+        seconds: the longest wait until nothing is being drawn any more.
+
+    Raises:
+        ExportError: the picture cannot be written.
+    """
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    application()
+    with _window(Project.open(path.with_suffix(".facelab")), Settings()) as window:
+        window.resize(size)
+        window.show()
+        window.start()
+        wait_until_idle(window, seconds)
+        done = window.grab().save(str(path), "PNG")
+    for suffix in (".facelab", ".facelab-wal", ".facelab-shm"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
+    if not done:
+        raise ExportError(f"cannot write {path}; choose another folder")
+    return path
+
+
+def wait_until_idle(window: MainWindow, seconds: float = 60.0) -> None:
+    """Run the event loop until the worker has had nothing to do for a moment, or the time is up."""
+    loop = QEventLoop()
+    quiet = QTimer(singleShot=True, interval=700)
+    quiet.timeout.connect(loop.quit)
+    last = QTimer(singleShot=True, interval=int(1000 * seconds))
+    last.timeout.connect(loop.quit)
+    window.client.status.connect(lambda status: quiet.stop() if status.busy else quiet.start())
+    last.start()
+    loop.exec()
+
+
+def application() -> QApplication:
+    """The one QApplication, dressed."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication([sys.argv[0] or "facelab"])
+    app.setApplicationName("facelab")
+    app.setApplicationDisplayName("facelab")
+    app.setApplicationVersion(__version__)
+    app.setDesktopFileName("facelab")
+    return app
+
+
+@contextmanager
+def _window(project: Project | None = None, chosen: Settings | None = None) -> Iterator[MainWindow]:
+    """The window with all that it needs, closed in order at the end."""
+    messages: list[str] = []
+    if chosen is None:
+        chosen, messages = settings.load()
+    if project is None:
+        project, trouble = _project(chosen)
+        messages += trouble
+    app = application()
+    theme.apply(app, chosen.theme)
+    client = Client(lambda: _engine(chosen), _desk)
+    session = Session(project, chosen)
+    window = MainWindow(session, client)
+    hook = _Hook(window)
+    for message in messages:
+        window.say(FacelabError(message))
+    try:
+        yield window
+    finally:
+        hook.remove()
+        session.save()
+        client.close()
+        session.project.close()
+        window.deleteLater()
+        app.processEvents()
+
+
+def _engine(chosen: Settings) -> Engine:
+    # On the worker's thread: torch loads here, while the window is already on screen.
+    import torch
+
+    from facelab.engine.engine import TorchEngine
+
+    if chosen.threads:
+        torch.set_num_threads(int(chosen.threads))
+    return TorchEngine(chosen.device, cache_bytes=int(chosen.cache_megabytes) << 20)
+
+
+def _desk() -> Engine:
+    from facelab.engine.desk import Desk
+
+    return Desk()
+
+
+def _project(chosen: Settings) -> tuple[Project, list[str]]:
+    """The project of last time; where it cannot be opened, a new one beside it, and a sentence that says so."""
+    path = settings.default_project(chosen)
+    try:
+        return Project.open(path), []
+    except ProjectError as error:
+        now = datetime.datetime.now().strftime("%Y-%m-%d %H-%M-%S")
+        instead = settings.data_folder() / f"library {now}.facelab"
+        return Project.open(instead), [f"{error}. A new project was begun: {instead}"]
+
+
+class _Hook:
+    """Shows a mistake on the window's thread, or on a plain one, as what it is, in place of a silent traceback."""
+
+    def __init__(self, window: MainWindow) -> None:
+        self._window = window
+        self._former = (sys.excepthook, threading.excepthook)
+        sys.excepthook = self._on_error
+        threading.excepthook = lambda args: log.critical("in a thread", exc_info=args.exc_value)
+
+    def _on_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._window.close()
+            return
+        log.critical("on the window's thread", exc_info=(kind, error, trace))
+        self._window.say(error if isinstance(error, FacelabError) else Bug(error))
+
+    def remove(self) -> None:
+        sys.excepthook, threading.excepthook = self._former
+
+
+@contextmanager
+def _interruptible(window: MainWindow) -> Iterator[None]:
+    """Ctrl+C in the terminal, and a polite kill, close the window as its own button does."""
+    former = {s: signal.signal(s, lambda *_: window.close()) for s in (signal.SIGINT, signal.SIGTERM)}
+    beat = QTimer(interval=250)  # Python hears a signal only when it runs
+    beat.timeout.connect(lambda: None)
+    beat.start()
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _write_log() -> None:
+    """A log of the last runs in the person's log folder; where that cannot be written, on stderr."""
+    handler: logging.Handler
+    try:
+        folder = platformdirs.user_log_path("facelab", appauthor=False, ensure_exists=True)
+        handler = logging.handlers.RotatingFileHandler(
+            folder / "facelab.log", maxBytes=1 << 20, backupCount=2, encoding="utf-8"
+        )
+    except OSError:
+        handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("facelab").setLevel(logging.INFO)
