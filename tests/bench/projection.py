@@ -1,0 +1,77 @@
+"""A step of projection: the prepared network against the plain one, same loss; and in the phase that stops at 256 px."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from facelab.assets import EMBEDDED_GENERATOR, resource
+from facelab.engine.renderer import Renderer
+from facelab.nets.network import Network
+from tests.bench.__main__ import Clock, row
+from tests.bench.renderer import load, random_network
+
+Steps = Callable[..., Iterator[tuple[int, torch.Tensor | None]]]
+
+
+def run(clock: Clock, checkpoint: Path | None) -> None:
+    print()
+    if checkpoint is not None:
+        one(clock, checkpoint.name, load(checkpoint))
+        return
+    one(clock, "embedded generator", load(resource(EMBEDDED_GENERATOR)))
+    one(clock, "1024 f", random_network(1024, 32768))
+
+
+def one(clock: Clock, name: str, network: Network) -> None:
+    renderer = Renderer(network, cache_bytes=0)
+    target = (
+        torch.rand(
+            1, network.img_channels, network.resolution, network.resolution, generator=torch.Generator().manual_seed(0)
+        )
+        * 2
+        - 1
+    )
+    slow, fast = clock.interleaved(
+        lambda: step(network, network.steps, target, None), lambda: step(network, renderer.differentiable, target, None)
+    )
+    row(
+        f"{name}: a step at full size",
+        f"{1e3 * slow:.0f} ms plain",
+        f"{1e3 * fast:.0f} ms",
+        f"{slow / fast:.2f}x",
+        f"{1 / fast:.2f} steps/s",
+    )
+    if network.resolution > 256 and network.has_previews:
+        small = functional.interpolate(target, size=(256, 256), mode="area")
+        (coarse,) = clock.interleaved(lambda: step(network, renderer.differentiable, small, 256))
+        row(
+            f"{name}: a step in the 256 px phase",
+            "",
+            f"{1e3 * coarse:.0f} ms",
+            f"{slow / coarse:.2f}x",
+            f"{1 / coarse:.2f} steps/s",
+        )
+    renderer.close()
+
+
+def step(network: Network, steps: Steps, target: torch.Tensor, resolution: int | None) -> None:
+    """Forward, a pyramid of squared differences, backward; noise maps are optimised along."""
+    ws = torch.randn(1, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    options: dict[str, Any] = {"resolution": resolution}
+    if network.noise_shapes:
+        options["noise"] = [m.detach().clone().requires_grad_() for m in network.noise_consts()]
+    picture = None
+    for _, picture in steps(ws, **options):
+        pass
+    assert picture is not None
+    difference = picture - target
+    loss = difference.square().mean()
+    for _ in range(3):
+        difference = functional.avg_pool2d(difference, 2)
+        loss = loss + difference.square().mean()
+    loss.backward()

@@ -1,0 +1,186 @@
+"""Drawing: the fast form against the plain network, previews, the prefix cache, tiles, cancelling, memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from facelab.assets import EMBEDDED_GENERATOR, resource
+from facelab.engine.renderer import Renderer
+from facelab.nets.network import Network
+from facelab.nets.stylegan2 import StyleGAN2
+from tests.bench.__main__ import Clock, row
+
+# name -> (resolution, channel_base); "f" is NVIDIA's config F
+RANDOM = {"1024 f": (1024, 32768), "512 f": (512, 32768), "256 f": (256, 32768), "256 half": (256, 16384)}
+
+
+def random_network(resolution: int, base: int) -> StyleGAN2:
+    """A StyleGAN2 of NVIDIA's channel rule with random weights."""
+    channels = [min(base // 2**k, 512) for k in range(2, resolution.bit_length())]
+    network = StyleGAN2(resolution=resolution, channels=channels, mapping_features=[512] * 8)
+    network.initialise(0)
+    return network.eval().requires_grad_(False)
+
+
+def load(path: Path) -> Network:
+    from facelab import checkpoints
+
+    return checkpoints.load(path).network.eval().requires_grad_(False)
+
+
+def gflop(network: Network) -> float:
+    """Of one picture, the 3x3 convolutions of a StyleGAN2 alone: two operations a product, a transposed one at its input's size."""
+    if not isinstance(network, StyleGAN2):
+        return 0.0
+    total = 0
+    for layer in network.layers():
+        if not layer.name.endswith("torgb"):
+            side = layer.resolution // (2 if layer.name.endswith("conv0") else 1)
+            total += 2 * 9 * layer.in_channels * layer.out_channels * side * side
+    return total / 1e9
+
+
+def conv_limit(clock: Clock) -> tuple[float, str]:
+    """The best rate of a 3x3 float32 convolution here, GFLOP/s, and of which shape."""
+    best = (0.0, "")
+    for channels, side in ((512, 64), (256, 128), (128, 256)):
+        x = torch.randn(1, channels, side, side).contiguous(memory_format=torch.channels_last)
+        w = torch.randn(channels, channels, 3, 3).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            (seconds,) = clock.interleaved(lambda x=x, w=w: functional.conv2d(x, w, padding=1))  # type: ignore[misc]
+        best = max(best, (2 * 9 * channels**2 * side**2 / seconds / 1e9, f"{channels} channels at {side} px"))
+    return best
+
+
+def matrix_limit(clock: Clock) -> float:
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    with torch.inference_mode():
+        (seconds,) = clock.interleaved(lambda: a @ b)
+    return 2 * 2048**3 / seconds / 1e9
+
+
+def run(clock: Clock, checkpoint: Path | None) -> None:
+    limit, shape = conv_limit(clock)
+    print(
+        f"\nThe limit here, {clock.threads} thread(s): 3x3 convolution {limit:.0f} GFLOP/s ({shape}), matrix product {matrix_limit(clock):.0f} GFLOP/s\n"
+    )
+    if checkpoint is not None:
+        one(clock, str(checkpoint.name), load(checkpoint), limit)
+        return
+    one(clock, "embedded generator", load(resource(EMBEDDED_GENERATOR)), limit)
+    for name, (resolution, base) in RANDOM.items():
+        one(clock, name, random_network(resolution, base), limit)
+    if clock.threads == 1:
+        memory()
+
+
+def one(clock: Clock, name: str, network: Network, limit: float) -> None:
+    """All rows of one network."""
+    ws = torch.randn(1, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
+    renderer = Renderer(network, cache_bytes=0)
+
+    def plain() -> torch.Tensor:
+        with torch.inference_mode():
+            return network.synthesize(ws)
+
+    difference = float((plain() - renderer.render(ws)).abs().max())
+    sizes = [s for s in (64,) if s < network.resolution and network.has_previews]
+    slow, fast, *previews = clock.interleaved(
+        plain, lambda: renderer.render(ws), *(lambda s=s: renderer.render(ws, resolution=s) for s in sizes)
+    )
+    work = gflop(network)
+    rate = f"{work / slow:.0f} -> {work / fast:.0f} GFLOP/s, {100 * work / fast / limit:.0f} % of limit" if work else ""
+    row(f"{name}: a picture", f"{1e3 * slow:.1f} ms plain", f"{1e3 * fast:.1f} ms", f"{slow / fast:.2f}x", rate)
+    row(f"{name}: max difference", f"{difference:.1e}")
+    for size, seconds in zip(sizes, previews, strict=True):
+        row(
+            f"{name}: first {size} px preview",
+            f"{1e3 * seconds:.1f} ms",
+            f"{100 * seconds / fast:.1f} %",
+            "of a picture",
+        )
+    cached = Renderer(network)
+    if cached._prepared is not None and network.resolution >= 64:
+        shares = []
+        for first in sorted({2, network.num_ws // 2, network.num_ws - 4, network.num_ws - 2, network.num_ws - 1}):
+            (seconds,) = clock.interleaved(lambda first=first: change(cached, ws, first), warm=3)  # type: ignore[misc]
+            shares.append(f"{first}: {100 * seconds / fast:.0f} %")
+        row(f"{name}: redrawn from layer k", "  ".join(shares))
+        cached.close()
+        stages = stage_times(clock, renderer, ws)
+        row(
+            f"{name}: a cancel is noticed within",
+            f"{1e3 * max(stages):.1f} ms",
+            f"{100 * max(stages) / fast:.0f} %",
+            "of a picture",
+        )
+    if network.has_previews and network.resolution >= 128:
+        for size in (32, 64):
+            codes = torch.randn(100, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(2))
+            start = clock.now()
+            for batch in codes.split(8):
+                renderer.render(batch, resolution=size)
+            seconds = clock.now() - start
+            row(
+                f"{name}: 10 x 10 plane at {size} px",
+                f"{seconds:.2f} s",
+                f"{seconds / fast:.1f} pictures",
+                f"{100 / seconds:.0f} tiles/s",
+            )
+    renderer.close()
+
+
+def change(renderer: Renderer, ws: torch.Tensor, first: int) -> None:
+    ws[:, first:] += 0.01
+    renderer.render(ws)
+
+
+def stage_times(clock: Clock, renderer: Renderer, ws: torch.Tensor) -> list[float]:
+    times = []
+    start = clock.now()
+    for _ in renderer.steps(ws):
+        now = clock.now()
+        times.append(now - start)
+        start = now
+    return times
+
+
+_MEMORY = """
+import resource, sys
+from facelab.engine.memory import keep_memory
+keep_memory()
+import torch
+torch.set_num_threads(1)
+from tests.bench.renderer import random_network
+from facelab.engine.renderer import Renderer
+network = random_network(1024, 32768)
+ws = torch.randn(1, 18, 512)
+with torch.inference_mode():
+    if sys.argv[1] == "plain":
+        network.synthesize(ws)
+    elif sys.argv[1] == "fast":
+        Renderer(network, cache_bytes=0).render(ws)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def memory() -> None:
+    """Peak resident memory of a process that draws one 1024 px picture, torch and network included."""
+    peaks = {
+        what: int(
+            subprocess.run([sys.executable, "-c", _MEMORY, what], capture_output=True, text=True, check=True).stdout
+        )
+        for what in ("loaded", "plain", "fast")
+    }
+    row(
+        "1024 f: peak memory",
+        f"{peaks['plain']} MB plain",
+        f"{peaks['fast']} MB",
+        f"{peaks['fast'] / peaks['plain']:.2f}x",
+        f"{peaks['loaded']} MB with the network loaded",
+    )
