@@ -27,10 +27,12 @@ from facelab.faces.photo import MAX_PIXELS
 from facelab.jobs import (
     Answer,
     Codes,
+    Directions,
     ExportMorph,
     ExportPictures,
     ExportPlane,
     ExportTable,
+    FindDirections,
     Images,
     Job,
     OpenGenerator,
@@ -48,6 +50,7 @@ from facelab.jobs import (
     Written,
     read_only,
 )
+from facelab.latent import direction
 from facelab.latent.code import Code, Direction, Floats, digest_of
 from facelab.latent.path import Morph, times
 from facelab.latent.recipe import Recipe
@@ -290,6 +293,26 @@ class TorchEngine:
             size = 0 if picture is None else picture.shape[-1]
             shown = size == side or (coarse and size >= COARSE)
             yield to_pixels(picture) if picture is not None and shown else None
+
+    # -- directions -------------------------------------------------------------------------------------------------
+    @_run.register
+    def _find_directions(self, job: FindDirections, cancel: threading.Event) -> Iterator[Answer | None]:
+        model = self.model(job.generator)
+        layers = job.layers
+        if layers is not None and not 0 <= layers[0] < layers[1] <= model.network.num_ws:
+            raise BadArgument(f"layers {layers[0]} to {layers[1]} are not a range within 0 to {model.network.num_ws}")
+        samples = yield from model.samples()
+        material = direction.Material(
+            samples=samples,
+            groups=tuple(direction.group_of(model.mapped(group)) for group in job.groups),
+            affines=model.affines(layers) if job.method == "sefa" else (),
+            w_avg=model.w_avg,
+        )
+        yield None
+        found, shares = direction.find(
+            job.method, material, generator=job.generator, count=job.count, layers=layers, name=job.name
+        )
+        yield Directions(found, shares)
 
     # -- projection -------------------------------------------------------------------------------------------------
     @_run.register

@@ -6,7 +6,7 @@ What the engine and the Python API share; neither of them touches tensors elsewh
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,6 +163,7 @@ class Model:
         self.renderer = Renderer(self.network, device, cache_bytes=cache_bytes)
         self.when_full: Callable[[], None] = self.trim  # called when memory runs out
         self._w_std: float | None = None
+        self._samples: Floats | None = None
         self._mapped: Recent[str, Floats] = Recent(512)
         self._maps: Recent[int, NoiseMaps] = Recent(4)
 
@@ -387,15 +388,32 @@ class Model:
         return 16 if worked <= 32 else 8 if worked <= 128 else 1
 
     # -- description ------------------------------------------------------------------------------------------------
-    def measure(self) -> Iterator[None]:
-        """Work out ``w_std``, some samples between two yields."""
-        if self._w_std is None:
+    def samples(self) -> Generator[None, None, Floats]:
+        """The codes of ``sample``, [SAMPLES, C], kept until ``trim``; some are mapped between two yields."""
+        if self._samples is None:
             parts = []
             for part in self.sample():
                 parts.append(part)
                 yield
-            w = np.concatenate(parts).astype(np.float64)
+            self._samples = np.concatenate(parts)
+        return self._samples
+
+    def measure(self) -> Iterator[None]:
+        """Work out ``w_std``, some samples between two yields."""
+        if self._w_std is None:
+            w = (yield from self.samples()).astype(np.float64)
             self._w_std = float(np.sqrt(np.mean(np.square(w - w.mean(0)))))
+
+    def affines(self, layers: tuple[int, int] | None = None) -> tuple[Floats, ...]:
+        """The weights [styles, C] that turn w into styles, of the convolutions in a half-open range of rows of W+.
+
+        A toRGB only counts where it has a row of its own, as in SeFa (Shen and Zhou 2021, arXiv:2007.06600).
+        """
+        first, last = layers or (0, self.network.num_ws)
+        tensors = self.network.state_dict()
+        shown = {layer.ws_index: layer.name for layer in self.network.layers()}  # the last of a row is its convolution
+        names = [f"synthesis.{shown[row]}.affine.weight" for row in range(first, last) if row in shown]
+        return tuple(tensors[name].float().cpu().numpy() for name in names)
 
     @property
     def w_std(self) -> float:
@@ -450,6 +468,7 @@ class Model:
     def trim(self) -> None:
         """Let go of what is only cached."""
         self._maps.clear()
+        self._samples = None
         self.renderer.trim()
 
     def close(self) -> None:
