@@ -119,7 +119,7 @@ def _decode(file: BinaryIO, name: str) -> Photo:
         _check_size(name, *image.size)
         if getattr(image, "n_frames", 1) > 1 and image.format not in {"MPO", "HEIF"}:
             notes.append("only the first of its frames is used")
-        pixels = np.asarray(_upright_srgb(image, notes))
+        pixels = _array(_upright_srgb(image, notes))
     if told:
         notes.append("parts of its metadata are damaged and were left out")
     return Photo(pixels, name, tuple(notes))
@@ -221,7 +221,16 @@ def _srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.
             notes.append("its colour profile could not be used; its colours are taken as sRGB")
     elif image.mode == "CMYK":
         notes.append("it is in print colours (CMYK) without a profile; its colours are approximate")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _array(image: Image.Image) -> Pixels:
+    """uint8 [H, W, 3], read-only; copied in strips, for Pillow's own way takes two more copies of the whole picture."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, 256):
+        pixels[top : top + 256] = np.asarray(image.crop((0, top, image.width, min(top + 256, image.height))))
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _transform(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:

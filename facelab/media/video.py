@@ -374,7 +374,10 @@ class _Folder:
         pass
 
     def abandon(self) -> None:
-        pass
+        if self._next == 0:
+            with contextlib.suppress(OSError):
+                (self._path / FRAMES_KEY).unlink()
+                self._path.rmdir()  # leaves a folder that holds anything
 
     def _frame(self, number: int) -> Path:
         return self._path / f"frame_{number:06d}.png"

@@ -95,7 +95,7 @@ def test_that_the_crop_shows_what_lies_in_the_quad(rotation: float) -> None:
 def test_that_crops_of_all_sizes_show_the_same(astronaut: Photo) -> None:
     quad = quad_of(find_faces(astronaut)[0])
     large, _ = crop(astronaut, quad, 1024)
-    for size in (512, 256, 128, 64, 32):
+    for size in (256, 128, 32):
         reduced = cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
         assert psnr(crop(astronaut, quad, size)[0], reduced) > 30, size
 

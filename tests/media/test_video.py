@@ -176,9 +176,9 @@ def test_that_a_cancelled_video_leaves_the_old_one_and_nothing_else(tmp_path: Pa
 
 @pytest.mark.parametrize("name", NAMES)
 def test_that_a_full_disk_gives_one_sentence_and_leaves_nothing(tmp_path: Path, name: str, small_disk: Any) -> None:
-    noise = np.random.RandomState(0).randint(0, 256, (10, 256, 256, 3)).astype(np.uint8)
+    noise = np.random.RandomState(0).randint(0, 256, (6, 160, 160, 3)).astype(np.uint8)
     with small_disk(60_000), pytest.raises(ExportError, match=f"^cannot write '{name}': "):
-        write_all(VideoWriter(tmp_path / name, (256, 256), quality=95), noise)
+        write_all(VideoWriter(tmp_path / name, (160, 160), quality=99), noise)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,6 +253,11 @@ def test_that_a_broken_off_folder_goes_on_with_the_next_frame(tmp_path: Path) ->
             second.add(frame)
     shown = [open_photo(p).pixels for p in sorted(path.glob("*.png"))]
     assert all(np.array_equal(a, b) for a, b in zip(shown, wanted, strict=True))
+
+
+def test_that_a_folder_given_up_before_its_first_frame_is_gone(tmp_path: Path) -> None:
+    VideoWriter(tmp_path / "frames", (96, 64), resume_key="job 1").close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("change", [{"resume_key": "job 2"}, {"resume_key": None}, {"size": (32, 32)}, {"fps": 30}])
