@@ -65,9 +65,7 @@ def step(network: Network, steps: Steps, target: torch.Tensor, resolution: int |
     options: dict[str, Any] = {"resolution": resolution}
     if network.noise_shapes:
         options["noise"] = [m.detach().clone().requires_grad_() for m in network.noise_consts()]
-    picture = None
-    for _, picture in steps(ws, **options):
-        pass
+    *_, (_, picture) = steps(ws, **options)
     assert picture is not None
     difference = picture - target
     loss = difference.square().mean()
