@@ -6,7 +6,6 @@ is follows from its contents alone, never from its name.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
                 return Checkpoint(
                     network=network,
                     sha256=identity(network),
-                    file_sha256=hashlib.sha256(source.view).hexdigest(),
+                    file_sha256=source.sha256(),
                     format=known.name,
                     ignored=tuple(contents.ignored),
                     notes=tuple(contents.notes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import mmap
 import os
 import stat
@@ -26,6 +27,15 @@ class Source:
 
     path: Path
     view: memoryview
+    handle: int
+
+    def sha256(self) -> str:
+        """Of all its bytes; read rather than mapped, so that a large file does not crowd the memory."""
+        digest = hashlib.sha256()
+        os.lseek(self.handle, 0, os.SEEK_SET)
+        while piece := os.read(self.handle, 1 << 20):
+            digest.update(piece)
+        return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -54,12 +64,12 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[Source]:
         if status.st_size > LARGEST_FILE:
             raise CheckpointError(f"{path.name} has {status.st_size >> 30} GB, more than any generator file")
         mapped = mmap.mmap(handle, status.st_size, access=mmap.ACCESS_READ)
+        # The mapping is not closed by hand: arrays may still look into it; the last of them releases it.
+        yield Source(path, memoryview(mapped), handle)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
     finally:
         os.close(handle)
-    # Not closed by hand: arrays may still look into it; the last of them releases it.
-    yield Source(path, memoryview(mapped))
 
 
 # What people take for a generator, by its first bytes.

@@ -1,0 +1,102 @@
+"""Tiny generators of every family and option, with weights of one seed that let every option show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from facelab.nets import Network, build
+
+SG2: dict[str, dict[str, Any]] = {
+    "skip": {},
+    "resnet, clamped": {"architecture": "resnet", "conv_clamp": 0.5},
+    "orig": {"architecture": "orig"},
+    "labels": {"c_dim": 5, "embed_features": 7},
+    "labels beside z": {"c_dim": 5, "embed_features": 16, "label": "concat"},
+    "without noise": {"use_noise": False},
+    "grey": {"img_channels": 1},
+    "RGBA, three taps": {"img_channels": 4, "resample_filter": [1, 2, 1]},
+    "many taps": {"resample_filter": [1, 4, 6, 4, 1]},
+    "deep mapping": {"mapping_features": [9, 11, 13, 12], "mapping_lr_multiplier": 0.1},
+}
+SG1: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "fused": {"fused_from": 8},
+    "never fused, no blur": {"fused_from": None, "blur_filter": []},
+    "labels": {"c_dim": 4, "embed_features": 16},
+    "half grown": {"lod": 1.0},
+    "growing": {"lod": 0.25},
+    "pixel norm, without noise": {"use_pixel_norm": True, "use_instance_norm": False, "use_noise": False},
+}
+SG3: dict[str, dict[str, Any]] = {
+    "t": {},
+    "r": {"kernel": 1, "radial": True},
+    "pointwise, not clamped": {"kernel": 1, "conv_clamp": None, "output_scale": 1},
+    "labels": {"c_dim": 3, "embed_features": 12},
+}
+
+
+def _shake(network: Network, seed: int) -> Network:
+    """Fill what an untrained network leaves at zero, so that each tensor counts."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in network.state_dict(keep_vars=True).items():
+            if name.endswith(("bias", "noise_strength", "w_avg")):
+                tensor.add_(0.3 * torch.randn(tensor.shape, generator=generator))
+            elif name.endswith("magnitude_ema"):
+                tensor.fill_(0.8)
+            elif name.endswith("_filter"):
+                line = torch.rand(tensor.shape, generator=generator)
+                tensor.copy_(line / line.sum())
+            elif name.endswith(("freqs", "phases")):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+            elif name.endswith("transform"):
+                tensor.copy_(torch.tensor([[0.9, 0.1, 0.05], [-0.1, 0.9, -0.02], [0, 0, 1]]))
+    return network
+
+
+def stylegan2(option: str = "skip", *, resolution: int = 16) -> Network:
+    channels = [8, 6, 5, 4, 3, 3, 3, 3, 3][: resolution.bit_length() - 2]
+    architecture = {"z_dim": 16, "w_dim": 12, "mapping_features": [14, 12], "resolution": resolution}
+    return _shake(build("stylegan2", architecture | {"channels": channels} | SG2[option], seed=1), 2)
+
+
+def stylegan1(option: str = "plain", *, resolution: int = 16) -> Network:
+    channels = [8, 6, 5, 4, 3, 3, 3][: resolution.bit_length() - 2]
+    architecture = {"z_dim": 16, "w_dim": 12, "mapping_features": [14, 12], "resolution": resolution}
+    return _shake(build("stylegan1", architecture | {"channels": channels} | SG1[option], seed=1), 2)
+
+
+def stylegan3(option: str = "t") -> Network:
+    options = {"kernel": 3, "radial": False, "conv_clamp": 256, "output_scale": 0.25, "c_dim": 0, **SG3[option]}
+    kernel, radial = options.pop("kernel"), options.pop("radial")
+    layers = []
+    # (up, down, size before, size after): doubled, kept, critically sampled with a separable filter, picture.
+    for index, (up, down, before, after) in enumerate([(4, 2, 12, 20), (2, 2, 20, 20), (2, 2, 20, 16), (1, 1, 16, 16)]):
+        torgb = index == 3
+        k = 1 if torgb else kernel
+        up_taps, down_taps = (0, 0) if torgb else (6 * up, 6 * down)
+        total = (after - 1) * down + 1 - (before + k - 1) * up + max(up_taps, 1) + max(down_taps, 1) - 2
+        low = (total + up - 1) // 2
+        layers.append(
+            {
+                "name": f"L{index}_{after}_{3 if torgb else 6}",
+                "size": after,
+                "in_channels": 6,
+                "out_channels": 3 if torgb else 6,
+                "kernel": k,
+                "torgb": torgb,
+                "up": up,
+                "down": down,
+                "padding": [low, total - low, low, total - low],
+                "up_filter": [] if torgb else [up_taps],
+                "down_filter": [] if torgb else [down_taps] * (2 if radial and index < 2 else 1),
+            }
+        )
+    architecture = {
+        "z_dim": 16, "w_dim": 12, "mapping_features": [12, 12], "resolution": 16,
+        "input": {"channels": 6, "size": [12, 12], "sampling_rate": 8, "bandwidth": 2.5}, "layers": layers,
+    }  # fmt: skip
+    family = "stylegan3-r" if kernel == 1 else "stylegan3-t"
+    return _shake(build(family, architecture | options, seed=1), 2)
