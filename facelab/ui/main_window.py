@@ -59,6 +59,8 @@ from facelab.ui.panels import PANELS, Panel
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.jobs import JobsPanel, words_of
 from facelab.ui.panels.library import LibraryPanel
+from facelab.ui.panels.mixer import MixerPanel
+from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.session import Session, State, describe
 from facelab.ui.settings_dialog import SettingsDialog
@@ -149,6 +151,13 @@ class MainWindow(QMainWindow):
                 dock.setTitleBarWidget(_DockTitle(dock, kind.hint))
                 self.docks[kind] = dock
         self._place_docks()
+        library = self.panel(LibraryPanel)
+        library.slot_asked.connect(self.panel(MixerPanel).put)
+        library.anchor_asked.connect(self.panel(PlanePanel).set_anchor)
+        library.photo_asked.connect(lambda path: self.show_panel(EncodePanel).open_photo(path))
+        self.panel(PreviewPanel).export_asked.connect(self._export_picture)
+        self.panel(PreviewPanel).keep_asked.connect(self._keep)
+        self.panel(JobsPanel).first_step.connect(self._export_morph)
 
     def _place_docks(self) -> None:
         """The layout to begin with: the docks of a side one below the other, those at the bottom side by side."""
@@ -251,9 +260,6 @@ class MainWindow(QMainWindow):
         self.full_screen = make("&Full screen face", preview.full_screen, "F11", needs_face=True)
         self.fit = make("F&it face", preview.fit, "Ctrl+0", needs_face=True)
         self.actual = make("Pi&xel for pixel", preview.actual, "Ctrl+1", needs_face=True)
-        preview.export_asked.connect(self._export_picture)
-        preview.keep_asked.connect(self._keep)
-        self.panel(JobsPanel).first_step.connect(self._export_morph)
         stack.canUndoChanged.connect(self.undo.setEnabled)
         stack.canRedoChanged.connect(self.redo.setEnabled)
         stack.undoTextChanged.connect(self._undo_text)

@@ -105,6 +105,13 @@ class MixerPanel(Panel):
     title = "Mixer"
     area = Qt.DockWidgetArea.RightDockWidgetArea
     hint = "Mix faces layer by layer; truncation and noise"
+    keys = (
+        ("Arrow keys", "Move a slider; with Shift in larger steps"),
+        ("Double-click", "Reset a slider"),
+        ("Shift and drag", "Move all layers of the group"),
+        ("Right click on a row", "Insert or reset its layers, copy it to all"),
+        ("Delete on a face", "Take it out of the mix"),
+    )
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)

@@ -160,6 +160,13 @@ class PreviewPanel(Panel):
     area = Qt.DockWidgetArea.RightDockWidgetArea
     hint = "The current face, large"
 
+    keys = (
+        ("Wheel", "Zoom at the pointer; back to the whole picture"),
+        ("Drag", "Take the face to a slot, the library or another program; move the picture when zoomed"),
+        ("B, held", "See the face before your edits"),
+        ("1", "Pixel for pixel, or fit"),
+    )
+
     export_asked = Signal()
     keep_asked = Signal()
 
