@@ -56,6 +56,7 @@ _FLOOR = 0.1  # no axis of W counts as shorter than this share of the mean one: 
 _BLOB_VERSION = 1
 _WINDOW = 50  # steps over which the slope of the loss is taken
 _ANSWER_EVERY, _PICTURE_EVERY, _STATE_EVERY = 0.2, 0.4, 1.0  # seconds
+_STATE_TIMES = 20  # and at least so many times as long as giving it takes
 _PENDING = 25  # losses that wait at most before they are read (reading one halts a GPU)
 _FULL_SHARE = 0.3  # of the steps that a coarse-to-fine run makes at full size
 _COARSE = 256  # px; below it a step costs too little for a coarse phase to pay
@@ -569,7 +570,8 @@ class _Evaluation:
         yield None
         self.gradients = torch.autograd.grad(total, leaves, allow_unused=True)
         self.terms = {name: value.detach() for name, value in terms.items()} | {"total": total.detach()}
-        self.picture, self.x, self.maps = drawn.detach(), leaves[0].detach(), [m.detach() for m in leaves[1:]]
+        # The optimiser moves what the leaves share their memory with.
+        self.picture, self.x, self.maps = drawn.detach(), x.detach().clone(), [m.detach() for m in leaves[1:]]
         yield None
 
 
@@ -781,7 +783,7 @@ class _Report:
             return None
         blob = self._run.blob()
         self._saved = time.monotonic()
-        self._interval = max(_STATE_EVERY, 20 * (self._saved - now))
+        self._interval = max(_STATE_EVERY, _STATE_TIMES * (self._saved - now))
         return ProjectionState(run=self._run.job.run, step=self._run.state.step, blob=blob)
 
 
