@@ -34,12 +34,17 @@ SUFFIXES = (
 NEUTRAL = (128, 128, 128)
 """What transparent pixels are laid on: no colour that a generator would take for skin, hair or light."""
 
-# Only decoders of pictures people have: Pillow's list holds some that start other programs (EPS) or fetch nothing useful.
-_FORMATS = ("JPEG", "PNG", "HEIF", "AVIF", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")
 _KINDS = "JPEG, PNG, HEIC, AVIF, WebP, TIFF, BMP or GIF"
 
 Image.init()  # all decoders are known from here on; Pillow would load most of them only after a first failure
 pillow_heif.register_heif_opener()
+# Only decoders of pictures people have: Pillow's list holds some that start other programs (EPS) or fetch nothing useful. A Pillow
+# built without one of them does without.
+_FORMATS = tuple(
+    kind
+    for kind in ("JPEG", "PNG", "HEIF", "AVIF", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "PPM", "TGA")
+    if kind in Image.OPEN
+)
 # Pillow warns above its bound and refuses above twice that; ours is one bound, checked before anything is decoded.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 

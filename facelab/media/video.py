@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self, cast
 import av
 import numpy as np
 from av.codec.codec import UnknownCodecError
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from facelab.errors import BadArgument, ExportError
@@ -34,6 +34,7 @@ MAX_ANIMATION_BYTES = 2**30
 
 FRAMES_KEY = "facelab-frames.json"
 
+_BT709 = 1  # of the matrix, the primaries and the transfer curve alike (ITU-T H.273)
 _MARK = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
@@ -222,9 +223,7 @@ class _Encoded:
                 if not exact:
                     context = stream.codec_context
                     context.color_range = ColorRange.MPEG
-                    context.colorspace = Colorspace.ITU709
-                    context.color_primaries = ColorPrimaries.BT709
-                    context.color_trc = ColorTrc.BT709
+                    context.colorspace = context.color_primaries = context.color_trc = _BT709
                 self._stream = stream
             self._stack = self._stack.pop_all()
         self._time = 0
@@ -233,14 +232,12 @@ class _Encoded:
         with self._said():
             picture = av.VideoFrame.from_ndarray(np.pad(frame, self._pad, "edge"), format="rgb24")
             if self._format == "yuv420p":
+                # Screen colours have the full range, video the narrow one; without being told FFmpeg would take the SD matrix.
                 picture = picture.reformat(
                     format=self._format,
-                    interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+                    dst_colorspace=Colorspace.ITU709,
                     src_color_range=ColorRange.JPEG,
                     dst_color_range=ColorRange.MPEG,
-                    dst_colorspace=Colorspace.ITU709,
-                    dst_color_trc=ColorTrc.BT709,
-                    dst_color_primaries=ColorPrimaries.BT709,
                 )
             else:
                 picture = picture.reformat(format=self._format)
