@@ -34,7 +34,8 @@ def held_out_phi(seed: int) -> Floats:
     return phi_from_y(np.random.default_rng([seed, _HELD_OUT_STREAM]).standard_normal((HELD_OUT, K)))
 
 
-def _write(path: Path, phi: Floats, pictures: np.ndarray) -> None:
+def write(path: Path, phi: Floats, pictures: np.ndarray) -> None:
+    """Write one file of data, whole or not at all: phi [n, K], pictures uint8 [n, H, W, 3]."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, phi=phi, pictures=pictures, teacher=np.int64(TEACHER_VERSION))
 
@@ -46,7 +47,7 @@ def read(path: Path) -> tuple[Floats, np.ndarray]:
         DatasetError: the file is missing, damaged, or from another version of the teacher.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             phi, pictures, teacher = data["phi"], data["pictures"], int(data["teacher"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} is not a whole file of portraits: delete it and render again.") from error
@@ -60,7 +61,7 @@ def read(path: Path) -> tuple[Floats, np.ndarray]:
 
 
 def render(
-    folder: Path, count: int, *, seed: int = 0, resolution: int = 128, part: tuple[int, int] = (0, 1),
+    folder: Path, count: int, *, seed: int = 0, resolution: int = 128, part: tuple[int, int] = (0, 1), chunk: int = CHUNK,
     say: Callable[[str], None] = print,
 ) -> None:  # fmt: skip
     """Render the held-out faces and at least ``count`` pictures to train on; files that exist are kept.
@@ -68,6 +69,7 @@ def render(
     Args:
         folder: made if it is missing.
         seed: of all coordinates; the same seed gives the same pictures in every run.
+        chunk: pictures per file.
         part: (i, n) renders only every n-th chunk, from the i-th on, for n processes side by side.
     """
     import time
@@ -75,12 +77,12 @@ def render(
     from facelab.portraits.renderer import Renderer
 
     folder.mkdir(parents=True, exist_ok=True)
-    chunks = range(part[0], -(-count // CHUNK), part[1])
+    chunks = range(part[0], -(-count // chunk), part[1])
     jobs: list[tuple[Path, Callable[[], Floats]]] = []
     if part[0] == 0:
         jobs.append((folder / "held-out.npz", lambda: held_out_phi(seed)))
     for i in chunks:
-        jobs.append((folder / f"chunk-{i:05d}.npz", lambda i=i: sample_phi(np.random.default_rng([seed, i]), CHUNK)))  # type: ignore[misc]
+        jobs.append((folder / f"chunk-{i:05d}.npz", lambda i=i: sample_phi(np.random.default_rng([seed, i]), chunk)))  # type: ignore[misc]
     renderer: Renderer | None = None
     for path, coordinates in jobs:
         if path.exists():
@@ -91,7 +93,7 @@ def render(
         began = time.process_time()
         for i, picture in renderer.draw_all(values_from_phi(phi)):
             pictures[i] = picture
-        _write(path, phi, pictures)
+        write(path, phi, pictures)
         say(f"{path.name}: {1e3 * (time.process_time() - began) / len(phi):.0f} ms of processor time per picture")
 
 

@@ -188,3 +188,62 @@ def sample_phi(rng: np.random.Generator, count: int) -> Floats:
     phi = np.where((kind < 0.2)[:, None], uniform, phi)
     # Gates stay as in random faces here: otherwise these pictures would show everything at once.
     return np.where((kind >= 0.9)[:, None] & ~GATES, beyond, phi).astype(np.float32)
+
+
+def smooth_step(low: float, high: float, x: float) -> float:
+    """0 up to low, 1 from high on, and a cubic without corners between."""
+    t = min(max((x - low) / (high - low), 0.0), 1.0)
+    return t * t * (3 - 2 * t)
+
+
+def _mix(a: float, b: float, t: float) -> float:
+    return a + (b - a) * t
+
+
+def settle(values: Floats) -> dict[str, float]:
+    """Factor values [K] -> shader scalars by name, after factors that exclude one another have come to terms.
+
+    Factors are drawn independently; some pairs would look absurd or break the geometry (buns on a bald head, hair
+    through a scarf, lipstick in a beard). The one that covers more wins, smoothly, so that no step enters the picture.
+    """
+    v = {name: float(x) for name, x in zip(NAMES, values, strict=True)}
+    child, old = max(-v["age"], 0.0), max(v["age"], 0.0)
+    # Head wear and hair: scarf over everything, then hat, braids, afro, buns.
+    for hidden in ("hat", "puffs", "afro", "braids", "beard", "moustache", "fringe"):
+        v[hidden] *= 1.0 - v["scarf"]
+    for hidden in ("puffs", "afro"):
+        v[hidden] *= 1.0 - v["hat"]
+    v["afro"] *= 1.0 - v["braids"]
+    v["puffs"] *= 1.0 - v["afro"]
+    hair = v["hair_length"]
+    hair = _mix(hair, 0.50 + 0.50 * hair, v["braids"])
+    hair = _mix(hair, 0.30, v["afro"])
+    hair = _mix(hair, max(hair, 0.22), v["puffs"])
+    hair = _mix(hair, min(hair, 0.15), smooth_step(0.0, 0.4, v["scarf"]))
+    v["hair_length"] = hair
+    v["fringe"] *= smooth_step(0.12, 0.30, hair) * (1.0 - 0.8 * v["afro"]) * (1.0 - 0.5 * v["braids"])
+    v["parting"] *= smooth_step(0.10, 0.40, hair) * (1.0 - 0.8 * v["afro"])
+    v["curl"] *= (1.0 - v["braids"]) * smooth_step(0.12, 0.30, hair)
+    v["hair_cover"] = smooth_step(0.03, 0.12, hair) * (1.0 - smooth_step(0.16, 0.27, hair))
+    depth = -0.05 + 0.11 * smooth_step(0.04, 0.20, hair) + 0.15 * v["hair_volume"] * smooth_step(0.08, 0.40, hair)
+    v["hair_depth"] = depth + v["afro"] * (0.24 + 0.12 * v["hair_volume"])
+    v["curl_depth"] = max(v["curl"], 0.0) * smooth_step(0.02, 0.14, v["hair_depth"])
+    # Ages: a child has a rounder, shorter face with large eyes and a small nose; age thins lips and brows.
+    v["eye_size"] *= 1.0 + 0.13 * child - 0.04 * old
+    v["nose_length"] *= 1.0 - 0.22 * child + 0.08 * old
+    v["nose_width"] *= 1.0 - 0.10 * child + 0.08 * old
+    v["face_length"] *= 1.0 - 0.08 * child
+    v["jaw_width"] *= 1.0 - 0.05 * child + 0.03 * old
+    v["cheeks"] = _mix(v["cheeks"], 0.95, 0.6 * child)
+    v["chin"] *= 1.0 - 0.7 * child
+    v["lips"] *= 1.0 - 0.22 * old
+    v["brow_thickness"] *= 1.0 - 0.25 * child
+    v["old"] = old
+    for grown in ("beard", "moustache"):
+        v[grown] *= 1.0 - smooth_step(0.1, 0.7, child)
+    # Paint: none on children, none in whiskers.
+    bare = (1.0 - smooth_step(0.2, 0.8, child)) * (1.0 - max(v["beard"], v["moustache"]))
+    v["lipstick"] = max(v["lipstick"], 0.0) * bare
+    v["eyeshadow"] = max(v["eyeshadow"], 0.0) * bare
+    v["skin_shine"] = 0.10 + 0.10 * v["skin"]
+    return v

@@ -73,7 +73,7 @@ class Readout:
             DirectionsError: the file is missing, damaged, or its arrays do not belong together.
         """
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 read = cls(
                     tuple(map(str, data["names"])), tuple(map(str, data["groups"])), data["R"], data["b0"],
                     data["directions"], data["sigma"], data["layers"],
