@@ -123,10 +123,10 @@ def _decode(file: BinaryIO, name: str) -> Photo:
     with decoding(name) as told, Image.open(file, formats=_FORMATS) as image:
         _check_size(name, *image.size)
         if getattr(image, "n_frames", 1) > 1 and image.format not in {"MPO", "HEIF"}:
-            notes.append("only the first of its frames is used")
+            notes.append("Only the first of its frames is used.")
         pixels = _array(_upright_srgb(image, notes))
     if told:
-        notes.append("parts of its metadata are damaged and were left out")
+        notes.append("Parts of its metadata are damaged and were left out.")
     return Photo(pixels, name, tuple(notes))
 
 
@@ -174,7 +174,7 @@ def _upright_srgb(image: ImageFile.ImageFile, notes: list[str]) -> Image.Image:
     try:
         ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # EXIF is a format of its own, as easily damaged as the picture; the pixels are there already
-        notes.append("its orientation could not be read; it may lie on its side")
+        notes.append("Its orientation could not be read; it may lie on its side.")
     profile = image.info.get("icc_profile")
     plain = _eight_bit(image, notes)
     if not plain.has_transparency_data:
@@ -200,7 +200,7 @@ def _eight_bit(image: Image.Image, notes: list[str]) -> Image.Image:
         elif image.mode == "I" and low >= 0 and 255 < high <= 65535:
             deep = deep / 257
         elif low < 0 or high > 255:
-            notes.append("its brightness has no known range and was stretched from its darkest to its brightest pixel")
+            notes.append("Its brightness has no known range and was stretched from its darkest to its brightest pixel.")
             deep = (deep - low) * (255 / max(high - low, 1e-300))
     else:
         return image
@@ -223,9 +223,9 @@ def _srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.
                 image = image.convert("L")
             return _transform(image, source)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            notes.append("its colour profile could not be used; its colours are taken as sRGB")
+            notes.append("Its colour profile could not be used; its colours are taken as sRGB.")
     elif image.mode == "CMYK":
-        notes.append("it is in print colours (CMYK) without a profile; its colours are approximate")
+        notes.append("It is in print colours (CMYK) without a profile; its colours are approximate.")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
