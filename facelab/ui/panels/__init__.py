@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from facelab.ui.panels.base import Panel
+from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.jobs import JobsPanel
+from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
 
 # In the order of their tabs and of the View menu.
-PANELS: tuple[type[Panel], ...] = (PlanePanel, PreviewPanel, MixerPanel, JobsPanel)
+PANELS: tuple[type[Panel], ...] = (PlanePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel)
 
 __all__ = ["PANELS", "Panel"]
