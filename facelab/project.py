@@ -51,6 +51,9 @@ _CHECKPOINT_EVERY = 1.0
 _CHECKPOINT_SHARE = 20.0
 
 Write: TypeAlias = Callable[[sqlite3.Connection], object]
+# By digest: the type as `latent.code.pack` names it, the shape as JSON, and the bytes.
+_Array: TypeAlias = tuple[str, str, bytes]
+_Arrays: TypeAlias = dict[str, _Array]
 
 
 # -- what reads give --------------------------------------------------------------------------------------------------------
@@ -132,7 +135,7 @@ def _found(db: sqlite3.Connection) -> None:
         "deleted REAL, generator TEXT NOT NULL, recipe TEXT NOT NULL, photo TEXT, quad TEXT, run TEXT)",
         "CREATE TABLE thumbnails (face INTEGER PRIMARY KEY REFERENCES faces ON DELETE CASCADE, png BLOB NOT NULL)",
         # Arrays of codes lie once each, however many faces share them.
-        "CREATE TABLE arrays (digest TEXT PRIMARY KEY, shape TEXT NOT NULL, data BLOB NOT NULL)",
+        "CREATE TABLE arrays (digest TEXT PRIMARY KEY, type TEXT NOT NULL, shape TEXT NOT NULL, data BLOB NOT NULL)",
         "CREATE TABLE uses (digest TEXT NOT NULL REFERENCES arrays, face INTEGER REFERENCES faces ON DELETE CASCADE, "
         "run TEXT REFERENCES runs ON DELETE CASCADE)",
         "CREATE INDEX uses_by_digest ON uses (digest)",
@@ -212,13 +215,14 @@ def _sentence(path: Path, error: sqlite3.Error, doing: str) -> ProjectError:
 
 
 # -- arrays out of JSON, and back -----------------------------------------------------------------------------------------------
-def _hoist(value: Any, arrays: dict[str, tuple[str, bytes]]) -> Any:
+def _hoist(value: Any, arrays: _Arrays) -> Any:
     """The JSON value with every packed array replaced by the digest under which it is put into ``arrays``."""
     if isinstance(value, dict):
-        if value.keys() == {"shape", "f32"}:
-            data, shape = base64.b64decode(value["f32"]), json.dumps(value["shape"])
-            digest = hashlib.sha256(shape.encode() + data).hexdigest()
-            arrays[digest] = (shape, data)
+        kind = next((k for k in ("f32", "f16") if value.keys() == {"shape", k}), None)
+        if kind is not None:
+            data, shape = base64.b64decode(value[kind]), json.dumps(value["shape"])
+            digest = hashlib.sha256(f"{kind}{shape}".encode() + data).hexdigest()
+            arrays[digest] = (kind, shape, data)
             return {"array": digest}
         return {k: _hoist(v, arrays) for k, v in value.items()}
     if isinstance(value, list):
@@ -226,25 +230,25 @@ def _hoist(value: Any, arrays: dict[str, tuple[str, bytes]]) -> Any:
     return value
 
 
-def _lower(value: Any, arrays: Mapping[str, tuple[str, bytes]]) -> Any:
+def _lower(value: Any, arrays: Mapping[str, _Array]) -> Any:
     """Undoes `_hoist`."""
     if isinstance(value, dict):
         if value.keys() == {"array"} and isinstance(value["array"], str):
             try:
-                shape, data = arrays[value["array"]]
+                kind, shape, data = arrays[value["array"]]
             except KeyError:
                 raise BadArgument("one of its arrays is missing") from None
-            return {"shape": json.loads(shape), "f32": base64.b64encode(data).decode("ascii")}
+            return {"shape": json.loads(shape), kind: base64.b64encode(data).decode("ascii")}
         return {k: _lower(v, arrays) for k, v in value.items()}
     if isinstance(value, list):
         return [_lower(v, arrays) for v in value]
     return value
 
 
-def _keep_arrays(db: sqlite3.Connection, arrays: Mapping[str, tuple[str, bytes]], **owner: int | str) -> None:
+def _keep_arrays(db: sqlite3.Connection, arrays: Mapping[str, _Array], **owner: int | str) -> None:
     ((column, key),) = owner.items()
-    for digest, (shape, data) in arrays.items():
-        db.execute("INSERT OR IGNORE INTO arrays VALUES (?, ?, ?)", (digest, shape, data))
+    for digest, array in arrays.items():
+        db.execute("INSERT OR IGNORE INTO arrays VALUES (?, ?, ?, ?)", (digest, *array))
         db.execute(f"INSERT INTO uses (digest, {column}) VALUES (?, ?)", (digest, key))
 
 
@@ -591,7 +595,7 @@ class Project:
         png = _picture(thumbnail, "a thumbnail")
 
         def write(db: sqlite3.Connection) -> None:
-            arrays: dict[str, tuple[str, bytes]] = {}
+            arrays: _Arrays = {}
             text = json.dumps(_hoist(json.loads(recipe.to_json()), arrays), separators=(",", ":"))
             db.execute(
                 "INSERT INTO faces (id, name, tags, created, generator, recipe, photo, quad, run) VALUES (?,?,?,?,?,?,?,?,?)",
@@ -809,7 +813,7 @@ class Project:
             self._writer.forget_late(run)
 
         def write(db: sqlite3.Connection) -> None:
-            arrays: dict[str, tuple[str, bytes]] = {}
+            arrays: _Arrays = {}
             text = None if code is None else json.dumps(_hoist(code.to_json(), arrays))
             if not db.execute("UPDATE runs SET status = ?, code = ? WHERE id = ?", (status, text, run)).rowcount:
                 return
@@ -1030,12 +1034,12 @@ class Project:
         if size > _MAX_ARRAYS:
             raise ProjectError(f"{column} {owner} of {self.path.name!r} is larger than a face can be")
         rows = self._rows(
-            f"SELECT digest, shape, data FROM arrays WHERE digest IN (SELECT digest FROM uses WHERE {column} = ?)", (owner,)
+            f"SELECT digest, type, shape, data FROM arrays WHERE digest IN (SELECT digest FROM uses WHERE {column} = ?)", (owner,)
         )
         try:
-            if any(not isinstance(shape, str) or not isinstance(data, bytes) for _, shape, data in rows):
+            if any(list(map(type, row)) != [str, str, str, bytes] for row in rows):
                 raise BadArgument("an array is not one")
-            return _lower(json.loads(str(text)), {digest: (shape, data) for digest, shape, data in rows})
+            return _lower(json.loads(str(text)), {digest: (kind, shape, data) for digest, kind, shape, data in rows})
         except (BadArgument, ValueError, RecursionError, binascii.Error) as error:
             raise ProjectError(f"{column} {owner} of {self.path.name!r} cannot be read: {error}") from error
 

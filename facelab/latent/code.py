@@ -30,18 +30,28 @@ def frozen(array: npt.ArrayLike, name: str = "array") -> Floats:
     """A read-only float32 copy, finite throughout.
 
     Raises:
-        BadArgument: a number is missing or not finite.
+        BadArgument: it does not hold numbers, or one that is not finite in float32.
     """
-    copy = np.array(array, np.float32, order="C")
+    try:
+        with np.errstate(over="ignore"):
+            copy = np.array(array, np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise BadArgument(f"{name} is not an array of numbers") from error
     if not np.isfinite(copy).all():
         raise BadArgument(f"{name} holds numbers that are not finite")
     copy.flags.writeable = False
     return copy
 
 
+_TYPES: dict[str, npt.DTypeLike] = {"f32": "<f4", "f16": "<f2"}
+
+
 def pack(array: Floats) -> dict[str, Any]:
-    """An array as JSON: its shape and base64 of its little-endian float32 bytes."""
-    return {"shape": list(array.shape), "f32": base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")}
+    """An array as JSON: its shape, and base64 of its little-endian bytes: as float16 where that loses nothing, else float32."""
+    with np.errstate(over="ignore"):
+        half = array.astype("<f2")
+    kind, data = ("f16", half) if np.array_equal(half.astype(np.float32), array) else ("f32", array.astype("<f4"))
+    return {"shape": list(array.shape), kind: base64.b64encode(data.tobytes()).decode("ascii")}
 
 
 def unpack(value: object, name: str = "array") -> Floats:
@@ -50,21 +60,21 @@ def unpack(value: object, name: str = "array") -> Floats:
     Raises:
         BadArgument: the value is not what ``pack`` writes.
     """
-    if not isinstance(value, dict) or not isinstance(value.get("shape"), list) or not isinstance(value.get("f32"), str):
-        raise BadArgument(f"{name} is not an array")
-    shape = value["shape"]
-    if len(shape) > 3 or not all(type(n) is int and 0 < n <= _MAX_NUMBERS for n in shape):
+    packed = expect(value, dict, name)
+    shape, kind = packed.get("shape"), next((k for k in _TYPES if k in packed), "f32")
+    text = expect(packed.get(kind), str, name)
+    if not isinstance(shape, list) or len(shape) > 3 or not all(type(n) is int and 0 < n <= _MAX_NUMBERS for n in shape):
         raise BadArgument(f"{name} has an impossible shape")
-    count = math.prod(shape)
-    if count > _MAX_NUMBERS or len(value["f32"]) != 4 * math.ceil(4 * count / 3):
+    count, size = math.prod(shape), np.dtype(_TYPES[kind]).itemsize
+    if count > _MAX_NUMBERS or len(text) != 4 * math.ceil(size * count / 3):
         raise BadArgument(f"{name} has another length than its shape says")
     try:
-        data = base64.b64decode(value["f32"], validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadArgument(f"{name} is not base64") from error
-    if len(data) != 4 * count:
+    if len(data) != size * count:
         raise BadArgument(f"{name} has another length than its shape says")
-    return frozen(np.frombuffer(data, "<f4").reshape(shape), name)
+    return frozen(np.frombuffer(data, _TYPES[kind]).reshape(shape), name)
 
 
 def seed_to_z(seed: int, z_dim: int) -> Floats:
@@ -97,7 +107,7 @@ class Value:
 def _plain(origin: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         return MappingProxyType(json.loads(json.dumps(dict(origin), allow_nan=False)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadArgument("an origin is plain JSON") from error
 
 
@@ -130,7 +140,7 @@ class Code(Value):
         object.__setattr__(self, "array", array)
         object.__setattr__(self, "origin", _plain(self.origin))
         if self.noise is not None:
-            object.__setattr__(self, "noise", tuple(frozen(n, "the noise") for n in self.noise))
+            object.__setattr__(self, "noise", tuple(frozen(n, "the noise") for n in self.noise) or None)
             if any(n.ndim != 2 for n in self.noise or ()):
                 raise BadArgument("noise is one [r, r] array per layer")
 
@@ -143,7 +153,7 @@ class Code(Value):
 
     @cached_property
     def digest(self) -> str:
-        h = hashlib.sha256(f"{self.space}{self.array.shape}{self.generator}{self.label}".encode())
+        h = hashlib.sha256(json.dumps([self.space, self.array.shape, self.generator, self.label]).encode())
         h.update(self.array.tobytes())
         for n in self.noise or ():
             h.update(str(n.shape).encode())
@@ -155,8 +165,9 @@ class Code(Value):
         value: dict[str, Any] = {"space": self.space, "generator": self.generator, "origin": dict(self.origin)}
         if self.label is not None:
             value["label"] = self.label
-        seed = self.origin.get("seed")
-        if self.space == "z" and type(seed) is int and np.array_equal(self.array, seed_to_z(seed, self.array.size)):
+        seed: Any = self.origin.get("seed")
+        sown = self.space == "z" and type(seed) is int and 0 <= seed < 2**32
+        if sown and np.array_equal(self.array, seed_to_z(seed, self.array.size)):
             value["z_dim"] = self.array.size
         else:
             value["array"] = pack(self.array)
@@ -172,8 +183,8 @@ class Code(Value):
             BadArgument: the value is not what ``to_json`` writes.
         """
         v = expect(value, dict, "a code")
-        origin = expect(v.get("origin", {}), dict, "an origin")
-        if len(json.dumps(origin)) > 65536:
+        origin = _plain(expect(v.get("origin", {}), dict, "an origin"))
+        if len(json.dumps(dict(origin))) > 65536:
             raise BadArgument("an origin is too long")
         label = v.get("label")
         if label is not None and (type(label) is not int or not 0 <= label < 1 << 20):
@@ -185,7 +196,7 @@ class Code(Value):
                 raise BadArgument("too many noise maps")
         if "z_dim" in v:
             z_dim, seed = v["z_dim"], origin.get("seed")
-            if type(z_dim) is not int or not 0 < z_dim <= 65536 or type(seed) is not int:
+            if type(z_dim) is not int or not 0 < z_dim <= 65536 or type(seed) is not int or v.get("space") != "z":
                 raise BadArgument("a seed code names a seed and a small z_dim")
             array = seed_to_z(seed, z_dim)
         else:
@@ -228,6 +239,7 @@ class Direction(Value):
         object.__setattr__(self, "vector", vector)
         # 2 and 2.0 are one sigma: the digest is over the text.
         object.__setattr__(self, "sigma", float(self.sigma))
+        object.__setattr__(self, "layers", span(self.layers))
 
     @cached_property
     def digest(self) -> str:
@@ -270,9 +282,23 @@ def text(value: object, name: str) -> str:
 
 def number(value: object, name: str) -> float:
     """A finite number of a file, checked."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e6:
+    # Compared first: an integer of 400 digits has no float to ask whether it is finite.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e6:
         raise BadArgument(f"{name} is not a finite number")
     return float(value)
+
+
+def span(layers: tuple[int, int] | None) -> tuple[int, int] | None:
+    """A half-open range of layers, checked; None is all.
+
+    Raises:
+        BadArgument: it is none.
+    """
+    if layers is None:
+        return None
+    if len(layers) != 2 or not 0 <= layers[0] < layers[1] <= 64:
+        raise BadArgument(f"a range of layers is (first, last + 1), not {layers!r}")
+    return int(layers[0]), int(layers[1])
 
 
 def layer_range(value: object) -> tuple[int, int] | None:
@@ -280,6 +306,6 @@ def layer_range(value: object) -> tuple[int, int] | None:
     if value is None:
         return None
     pair = expect(value, list, "a layer range")
-    if len(pair) != 2 or not all(type(n) is int for n in pair) or not 0 <= pair[0] < pair[1] <= 64:
+    if len(pair) != 2 or not all(type(n) is int for n in pair):
         raise BadArgument("a layer range is [first, last + 1]")
-    return pair[0], pair[1]
+    return span((pair[0], pair[1]))

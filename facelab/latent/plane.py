@@ -11,6 +11,9 @@ import numpy as np
 from facelab.errors import BadArgument
 from facelab.latent.code import Code, Direction, Floats, Space, Value, digest_of
 
+# The farthest point that a plane is asked for, in its units: beyond it float32 tells neighbours apart no more.
+FAR = 1e5
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Plane(Value):
@@ -18,6 +21,7 @@ class Plane(Value):
 
     The point (u, v) is origin + u (x - origin) + v (y - origin); where an axis is a direction it is origin + u sigma direction.
     In Z the length of a code does not matter (the mapping network normalises it), so a plane there is a patch of a sphere.
+    In W+ a direction moves the layers that it is meant for, in W all.
 
     Attributes:
         origin: the face at (0, 0).
@@ -65,10 +69,20 @@ class Plane(Value):
     def _axis(self, end: Code | Direction) -> Floats:
         if isinstance(end, Code):
             return np.asarray(end.array - self.origin.array, np.float32)
-        return np.asarray(np.broadcast_to(end.vector * np.float32(end.sigma), self.origin.array.shape), np.float32)
+        step = np.array(np.broadcast_to(end.vector * np.float32(end.sigma), self.origin.array.shape), np.float32)
+        if end.layers is not None and self.space == "w+":
+            step[: end.layers[0]] = 0
+            step[end.layers[1] :] = 0
+        return step
 
     def at(self, u: float, v: float) -> Code:
-        """The code at (u, v). The three anchors come back as they are, with their own noise and origin."""
+        """The code at (u, v). The three anchors come back as they are, with their own noise and origin.
+
+        Raises:
+            BadArgument: the point is not finite, or too far out for numbers.
+        """
+        if not (abs(u) <= FAR and abs(v) <= FAR):
+            raise BadArgument(f"a point of a plane lies within {FAR:g} units of its origin")
         for corner, end in (((0.0, 0.0), self.origin), ((1.0, 0.0), self.x), ((0.0, 1.0), self.y)):
             if (u, v) == corner and isinstance(end, Code):
                 return end
@@ -83,9 +97,18 @@ class Plane(Value):
         )
 
     def coordinates(self, code: Code) -> tuple[float, float]:
-        """The point of the plane nearest to a code, by least squares."""
+        """The point of the plane nearest to a code, by least squares; a code of W counts as the same in every layer.
+
+        Raises:
+            BadArgument: the code has another generator or size, or only one of the two lies in Z.
+        """
+        if code.generator != self.generator or (code.space == "z") != (self.space == "z"):
+            raise BadArgument(f"a face in {code.space} has no place on a plane in {self.space}, or belongs to another generator")
+        array = code.array.mean(0) if code.space == "w+" and self.space == "w" else code.array
+        if array.shape not in (self.origin.array.shape, self.origin.array.shape[-1:]):
+            raise BadArgument(f"a code of the shape {array.shape} has no place on a plane of {self.origin.array.shape}")
         across, up = (a.ravel().astype(np.float64) for a in self._axes)
-        away = (code.array - self.origin.array).ravel().astype(np.float64)
+        away = (array - self.origin.array).ravel().astype(np.float64)
         (u, v), *_ = np.linalg.lstsq(np.stack([across, up], 1), away, rcond=None)
         return float(u), float(v)
 

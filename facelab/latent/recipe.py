@@ -11,12 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from facelab.errors import BadArgument
-from facelab.latent.code import Code, Direction, Floats, Value, digest_of, expect, layer_range, number, text
+from facelab.latent.code import Code, Direction, Floats, Value, digest_of, expect, layer_range, number, span, text
 from facelab.latent.spaces import blend, psi_by_layer, truncate
 
 VERSION = 1
@@ -24,6 +24,21 @@ VERSION = 1
 MAX_JSON = 64 << 20
 MAX_SOURCES = 64
 NoiseMode: TypeAlias = Literal["const", "none", "seed", "own"]
+
+
+def _floats(values: Sequence[float], name: str) -> tuple[float, ...]:
+    """Numbers as plain floats.
+
+    Raises:
+        BadArgument: there is none, or one that is not finite.
+    """
+    try:
+        floats = tuple(float(x) for x in values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadArgument(f"{name} are numbers") from error
+    if not floats or not all(map(math.isfinite, floats)):
+        raise BadArgument(f"{name} are finite numbers, at least one")
+    return floats
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,11 @@ class Noise:
     seed: int = 0
     strength: tuple[float, ...] = (1.0,)
 
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(NoiseMode) or not 0 <= self.seed < 2**32:
+            raise BadArgument(f"noise is {', '.join(get_args(NoiseMode))}, with a seed from 0 to {2**32 - 1}")
+        object.__setattr__(self, "strength", _floats(self.strength, "noise strengths"))
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -53,6 +73,10 @@ class Transform:
     x: float = 0.0
     y: float = 0.0
     degrees: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in zip(("x", "y", "degrees"), _floats((self.x, self.y, self.degrees), "a transform"), strict=True):
+            object.__setattr__(self, name, value)
 
     def matrix(self) -> Floats:
         """The 3x3 matrix [[c, s, x], [-s, c, y], [0, 0, 1]] by which the picture moves (1.0 is its width)."""
@@ -73,6 +97,10 @@ class Applied:
     direction: Direction
     amount: float
     layers: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amount", _floats((self.amount,), "an amount")[0])
+        object.__setattr__(self, "layers", span(self.layers))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,18 +135,15 @@ class Recipe(Value):
         if not self.weights:
             first = ((1.0,), *(((0.0,),) * (len(self.sources) - 1)))
             object.__setattr__(self, "weights", first)
-        if len(self.weights) != len(self.sources) or not all(self.weights):
+        if len(self.weights) != len(self.sources):
             raise BadArgument("a recipe has weights for each source")
         if len(self.psi) > 1 and self.cutoff is not None:
             raise BadArgument("give a psi per layer or a cutoff, not both")
-        numbers = [
-            *self.psi,
-            *self.noise.strength,
-            *(x for w in self.weights for x in w),
-            *(a.amount for a in self.directions),
-        ]
-        if not self.psi or not self.noise.strength or not all(math.isfinite(x) for x in numbers):
-            raise BadArgument("a recipe's numbers are finite")
+        # 1 and 1.0, or a float of numpy, are one number: digests are over the text.
+        object.__setattr__(self, "weights", tuple(_floats(w, "weights") for w in self.weights))
+        object.__setattr__(self, "psi", _floats(self.psi, "psi"))
+        if self.cutoff is not None and not 0 <= self.cutoff <= 64:
+            raise BadArgument("a truncation cutoff is a layer's number, from 0 to 64")
 
     @classmethod
     def of(cls, code: Code) -> Recipe:
@@ -160,6 +185,8 @@ class Recipe(Value):
         moved = truncate(mixed, w_avg, psi_by_layer(self.psi, num_ws, self.cutoff))
         for use in self.directions:
             first, last = use.layers or use.direction.layers or (0, num_ws)
+            if last > num_ws:
+                raise BadArgument(f"a direction is meant for layers {first} to {last - 1}; this generator has {num_ws}")
             step = broadcast(use.direction.vector, num_ws, w_avg.size) * np.float32(use.amount * use.direction.sigma)
             moved[first:last] += step[first:last]
         return moved
@@ -201,7 +228,9 @@ class Recipe(Value):
             raise BadArgument("the recipe is too long to be one")
         try:
             v = expect(json.loads(source), dict, "the recipe")
-        except (json.JSONDecodeError, RecursionError) as error:
+        except BadArgument:
+            raise
+        except (ValueError, RecursionError) as error:  # ValueError also for an integer of thousands of digits
             raise BadArgument("the recipe is not readable: it is not whole JSON") from error
         if v.get("facelab") != "recipe":
             raise BadArgument("this is not a recipe of facelab")
@@ -217,7 +246,7 @@ class Recipe(Value):
             v.get("tuning"),
         )
         mode, seed = noise.get("mode", "const"), noise.get("seed", 0)
-        if mode not in ("const", "none", "seed", "own") or type(seed) is not int or not 0 <= seed < 2**32:
+        if mode not in get_args(NoiseMode) or type(seed) is not int or not 0 <= seed < 2**32:
             raise BadArgument("the recipe's noise is not one that facelab knows")
         if cutoff is not None and (type(cutoff) is not int or not 0 <= cutoff <= 64):
             raise BadArgument("the recipe's cutoff is not a layer")

@@ -81,7 +81,7 @@ def blend(ws: Floats, weights: Floats) -> Floats:
     share = (weights / total).astype(np.float32)
     # One source alone in a layer has to come through bit for bit.
     mixed = np.einsum("sl,slc->lc", share, ws, dtype=np.float64).astype(np.float32)
-    sole = (share == 1).any(0)
+    sole = (share != 0).sum(0) == 1
     picked: Floats = np.where(sole[:, None], ws[share.argmax(0), np.arange(ws.shape[1])], mixed)
     return picked
 
