@@ -87,7 +87,7 @@ class PixelPyramid(Loss):
 class ImageGradients(Loss):
     """Mean squared difference of the differences between neighbouring pixels, at three scales: edges, not colours."""
 
-    name, title, weight = "gradients", "Edges (image gradients)", 0.25
+    name, title, weight = "gradients", "Edges (image gradients)", 0.5
     levels: ClassVar[int] = 3
 
     def __call__(self, images: Tensor) -> Tensor:

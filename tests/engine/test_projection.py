@@ -141,7 +141,8 @@ def test_that_the_picture_is_what_the_code_draws_noise_and_all(noisy: Model) -> 
         drawn = noisy.network.synthesize(
             to_tensor(done.code.array)[None], noise=[to_tensor(n) for n in done.code.noise]
         )
-    assert np.array_equal(to_pixels(drawn)[0], done.pixels)
+    # The renderer adds up in another order than the network: a pixel may round the other way.
+    assert np.abs(to_pixels(drawn)[0].astype(int) - done.pixels).max() <= 1
     without = finish(noisy, job(noisy, steps=30, optimise_noise=False))
     assert without.code.noise is None
 
@@ -472,12 +473,12 @@ def test_that_a_loss_which_is_no_longer_finite_ends_the_run_with_its_last_good_c
     assert done.loss == pytest.approx(min(totals(found)), rel=1e-6)
 
 
-def test_that_a_run_without_any_finite_loss_gives_no_code() -> None:
-    model = open_small()
-    task = job(model)
-    model.network.get_parameter("synthesis.b8.conv0.weight").fill_(math.nan)
+def test_that_a_run_without_any_finite_loss_gives_no_code(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PixelPyramid, "__call__", lambda self, images: images.sum((1, 2, 3)) * math.nan)
+    found: list[Answer] = []
     with pytest.raises(Diverged):
-        answers(model, task)
+        found.extend(a for a in project(model, job(model), threading.Event()) if a is not None)
+    assert not [a for a in found if isinstance(a, ProjectionDone)]
 
 
 @pytest.mark.parametrize(
