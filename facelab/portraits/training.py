@@ -229,6 +229,8 @@ class Run:
         state = self._stored()
         if state is not None:
             self.plan = Plan(**state["plan"])
+        if self.plan.resolution < 64:
+            raise TrainingError("Below 64 px a network has no fine layers of its own: choose 64 px or more.")
         self.network = student(self.plan)
         if state is None and start is not None:
             adopt(self.network, *start)
