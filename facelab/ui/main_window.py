@@ -89,6 +89,7 @@ class MainWindow(QMainWindow):
         self.session, self.client = session, client
         self.setAcceptDrops(True)
         self.setDockNestingEnabled(True)
+        self.setTabPosition(Side.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.setDockOptions(
             QMainWindow.DockOption.AnimatedDocks | QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks
         )
@@ -907,24 +908,43 @@ class MainWindow(QMainWindow):
 
 
 class _DockTitle(QWidget):
-    """The bar over a dock: its name, and buttons to take it out of the window and to close it."""
+    """The bar over a dock: its name, and buttons to take it out of the window and to close it. A dock that shares its place
+    has its name on a tab already, so there the bar goes; the tab can be dragged out, and View closes it."""
 
     def __init__(self, dock: QDockWidget, hint: str) -> None:
         super().__init__()
         as_panel(self)
+        self._dock = dock
         title = dock.windowTitle()
         label = heading(title)
         label.setToolTip(hint)
-        float_ = tool(f"Float {title}", "float", lambda: dock.setFloating(not dock.isFloating()), tip="Take out of the window, or back")
-        close = tool(f"Close {title}", "close", dock.close, tip="Close; View brings it back")
-        for each in (float_, close):
-            each.setIconSize(QSize(14, 14))
+        label.setContentsMargins(theme.GRID, 0, 0, 0)
+        self._parts = [
+            label,
+            tool(
+                f"Float {title}", "float", lambda: dock.setFloating(not dock.isFloating()),
+                tip="Take out of the window, or back",
+            ),
+            tool(f"Close {title}", "close", dock.close, tip="Close; View brings it back"),
+        ]  # fmt: skip
         row = QHBoxLayout(self)
-        row.setContentsMargins(theme.GRID, 2, 4, 2)
+        row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
-        row.addWidget(label, 1)
-        row.addWidget(float_)
-        row.addWidget(close)
+        for stretch, part in zip((1, 0, 0), self._parts, strict=True):
+            if isinstance(part, QToolButton):
+                part.setIconSize(QSize(14, 14))
+            row.addWidget(part, stretch)
+        dock.visibilityChanged.connect(self._refresh)
+        dock.topLevelChanged.connect(self._refresh)
+        dock.dockLocationChanged.connect(self._refresh)
+
+    def _refresh(self) -> None:
+        window = self._dock.parentWidget()
+        shares = isinstance(window, QMainWindow) and any(
+            not other.isHidden() for other in window.tabifiedDockWidgets(self._dock)
+        )
+        for part in self._parts:
+            part.setVisible(not shares or self._dock.isFloating())
 
 
 class AboutDialog(QDialog):

@@ -14,6 +14,8 @@ from PySide6.QtGui import QColor, QFont, QIcon, QIconEngine, QPainter, QPalette,
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
+from facelab.assets import resource
+
 GRID = 8  # px; every gap is a multiple, or half of it
 TEXT = 13  # px
 SMALL = 12  # px
@@ -164,9 +166,9 @@ QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit, QTextEdit {
 QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus, QTextEdit:focus { border: 1px solid $link; }
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled { color: $faint; background: $panel; }
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; border: none; }
-QComboBox { padding-right: 20px; }
+QComboBox { padding-right: 2px; }
 QComboBox::drop-down { border: none; width: 20px; }
-QComboBox::down-arrow { image: none; }
+QComboBox::down-arrow { image: url("$arrow"); width: 12px; height: 12px; }
 QComboBox QAbstractItemView { background: $panel; border: 1px solid $edge; selection-background-color: $accent; selection-color: $on_accent; }
 
 QScrollBar { background: transparent; border: none; }
@@ -199,6 +201,7 @@ def _sheet(c: Colours) -> str:
     return _SHEET.substitute(
         vars(c), control="#474747" if dark else "#b4b4b4", thumb="#4d4d4d" if dark else "#b0b0b0",
         pressed="#1f3350" if dark else "#d3e3fb",
+        arrow=resource(f"icons/down-{'dark' if dark else 'light'}.svg").as_posix(),
     )  # fmt: skip
 
 

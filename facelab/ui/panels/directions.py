@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QMenu,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -62,6 +63,7 @@ class DirectionRow(QWidget):
         self.direction = direction
         self.name = Elided(direction.name)
         self.name.setFixedWidth(LABEL)
+        self.name.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
         self.value = ValueSlider(
             direction.name, -REACH, REACH, 0.0, step=0.1, label="", reach=(-40.0, 40.0),
             tip=f"{direction.name}{note}: how many sigmas to move; double-click for none",
