@@ -1,0 +1,1 @@
+"""Slow proofs of what facelab promises: ``python -m tests.evidence OUTDIR [NAME ...]``."""
