@@ -153,7 +153,7 @@ def look_at(path: Path) -> Dropped:
             return Dropped(path, "latents")
         if _is_picture(path):
             return Dropped(path, "photo")
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, RecursionError) as error:
         if isinstance(error, FacelabError):
             raise
         reason = getattr(error, "strerror", None) or "it is damaged or cut off"
