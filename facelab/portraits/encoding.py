@@ -127,7 +127,7 @@ class EncoderRun:
         with torch.no_grad():
             for mean, now in zip(self.average.parameters(), self.encoder.parameters(), strict=True):
                 mean.lerp_(now, 1 - keep)
-        return float(loss)
+        return float(loss.detach())
 
     def _record(self, losses: list[float]) -> None:
         r2 = self.held_out()

@@ -1,0 +1,48 @@
+"""Training of the encoder: it learns, it resumes, its file carries the generator's codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facelab.nets.encoder import Encoder
+from facelab.portraits import dataset, encoding, mapping
+from facelab.portraits.factors import K, sample_phi
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, phi in (("held-out", dataset.held_out_phi(0)), ("chunk-00000", sample_phi(np.random.default_rng(1), 64))):
+        # Three factors show as the colour of the whole picture.
+        colour = (128 + 40 * np.tanh(phi[:, :3])).astype(np.uint8)
+        dataset.write(folder / f"{name}.npz", phi, np.tile(colour[:, None, None], (1, 32, 32, 1)))
+    return folder
+
+
+def test_that_an_encoder_run_learns_and_resumes(pictures: Path, tmp_path: Path) -> None:
+    run = encoding.EncoderRun(tmp_path, pictures)
+    batches = run.pictures.batches(np.random.default_rng(0), 16)
+    rng = torch.Generator().manual_seed(0)
+    losses = [run.step(*next(batches), 0.002, rng) for _ in range(16)]
+    run.save()
+    resumed = encoding.EncoderRun(tmp_path, pictures)
+    assert resumed.seen == 256
+    assert torch.equal(resumed.held_out(), run.held_out())
+    assert np.mean(losses[-4:]) < 0.97 * np.mean(losses[:4])
+
+
+def test_that_the_written_encoder_gives_codes_of_the_generator(pictures: Path, tmp_path: Path) -> None:
+    made = mapping.construct(samples=8192)
+    read = mapping.fit_readout(made, 12, samples=6000)
+    w = made.w(np.random.default_rng(5).standard_normal((4000, mapping.DIM))).astype(np.float32)
+    run = encoding.EncoderRun(tmp_path / "run", pictures)
+    run.export(tmp_path / "encoder.safetensors", read, w.mean(0))
+    encoder = Encoder.load(tmp_path / "encoder.safetensors")
+    phi = torch.randn(3, K, generator=torch.Generator().manual_seed(0))
+    codes = encoder.codes(phi)
+    assert codes.shape == (3, 12, 512)
+    assert read.phi(codes[:, 0].numpy()) == pytest.approx(phi.numpy(), abs=0.02)
