@@ -80,7 +80,7 @@ def unpack(value: object, name: str = "array") -> Floats:
 def seed_to_z(seed: int, z_dim: int) -> Floats:
     """The z of a seed, [Z]: ``RandomState(seed).randn(1, z_dim)`` as NVIDIA's scripts draw it, so their seeds give their faces."""
     if not 0 <= seed < 2**32:
-        raise BadArgument(f"a seed lies between 0 and {2**32 - 1}, not {seed}")
+        raise BadArgument(f"a seed lies between 0 and {2**32 - 1}, not {seed!s:.60}")
     return frozen(np.random.RandomState(seed).randn(1, z_dim)[0], "z")
 
 
@@ -297,7 +297,7 @@ def span(layers: tuple[int, int] | None) -> tuple[int, int] | None:
     if layers is None:
         return None
     if len(layers) != 2 or not 0 <= layers[0] < layers[1] <= 64:
-        raise BadArgument(f"a range of layers is (first, last + 1), not {layers!r}")
+        raise BadArgument(f"a range of layers is (first, last + 1), not {layers!s:.60}")
     return int(layers[0]), int(layers[1])
 
 
