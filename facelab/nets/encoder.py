@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -96,6 +97,13 @@ class Encoder(nn.Module):
     def codes(self, phi: Tensor) -> Tensor:
         """phi [N, K] -> W+ codes [N, num_ws, w_dim] of faces with these factors."""
         return (self.w_avg + phi @ self.moves)[:, None].expand(-1, self.num_ws, -1)
+
+    @torch.inference_mode()
+    def guess(self, pixels: np.ndarray) -> np.ndarray:
+        """A picture uint8 [S, S, 3], framed as FFHQ -> a W+ code float32 [num_ws, w_dim] of a face like it."""
+        images = torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None] / 127.5 - 1
+        code: np.ndarray = self.codes(self(images))[0].numpy()
+        return code.copy()
 
     def save(self, path: Path, metadata: Mapping[str, str]) -> None:
         """Write as .safetensors in float16 to ``path``, which should be a temporary name."""

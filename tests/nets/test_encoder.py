@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,6 +50,16 @@ def test_that_codes_are_linear_in_the_factors(encoder: Encoder) -> None:
     assert codes.shape == (2, 6, 16)
     assert torch.equal(codes[0, 3], encoder.w_avg)
     assert torch.allclose(codes[1, 0] - codes[0, 0], 2 * encoder.moves[1])
+
+
+def test_that_a_guess_is_the_code_of_what_is_read(encoder: Encoder) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (128, 128, 3)).astype(np.uint8)
+    pixels.flags.writeable = False
+    images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        wanted = encoder.codes(encoder(images))[0].numpy()
+    assert encoder.guess(pixels) == pytest.approx(wanted, abs=1e-5)
+    assert encoder.guess(pixels).dtype == np.float32
 
 
 def test_that_an_encoder_survives_its_file(encoder: Encoder, tmp_path: Path) -> None:
