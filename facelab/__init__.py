@@ -15,11 +15,10 @@ _API = ("Encoding", "Generator", "Step", "encode", "load_latents", "open")
 
 
 def __getattr__(name: str) -> Any:
+    # By name: ``from facelab import errors`` would ask this very function for it, and the root, whose version every layer
+    # may read, must not be seen to depend on the API.
     if name in _API:
-        from facelab import api
-
-        return getattr(api, name)
-    # Not ``from facelab import errors``, which would ask this very function for it.
+        return getattr(importlib.import_module("facelab.api"), name)
     errors = importlib.import_module("facelab.errors")
     if isinstance(getattr(errors, name, None), type):
         return getattr(errors, name)
