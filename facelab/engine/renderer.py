@@ -19,9 +19,11 @@ from torch.nn import functional
 
 from facelab.engine.prefix import PrefixCache
 from facelab.engine.prepared_stylegan2 import PreparedStyleGAN2
+from facelab.engine.prepared_stylegan3 import PreparedStyleGAN3
 from facelab.errors import BadArgument
 from facelab.nets.network import Network, Noise
 from facelab.nets.stylegan2 import StyleGAN2
+from facelab.nets.stylegan3 import StyleGAN3
 
 CACHE_BYTES = 320 << 20  # of feature maps; the default of the setting
 _BATCH_UP_TO = 128  # px: above, pictures of a batch are drawn one at a time, which is faster and takes less memory
@@ -47,11 +49,15 @@ class Renderer:
         self._cache = PrefixCache(cache_bytes)
         # Not under inference_mode: what is made there cannot be used in a backward pass.
         with torch.no_grad():
-            self._prepared = (
-                PreparedStyleGAN2(network, self._cache)
-                if isinstance(network, StyleGAN2) and PreparedStyleGAN2.fits(network)
-                else None
-            )
+            self._prepared = self._prepare()
+
+    def _prepare(self) -> PreparedStyleGAN2 | PreparedStyleGAN3 | None:
+        network = self.network
+        if isinstance(network, StyleGAN2) and PreparedStyleGAN2.fits(network):
+            return PreparedStyleGAN2(network, self._cache)
+        if isinstance(network, StyleGAN3) and PreparedStyleGAN3.fits(network):
+            return PreparedStyleGAN3(network, self._cache)
+        return None
 
     def map(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """z [N, Z] (and labels [N, c_dim]) to w [N, C], neither truncated nor broadcast; see ``Network.map``."""
@@ -73,24 +79,26 @@ class Renderer:
         mode is the caller's own: no context is left open over a yield.
         """
         ws = ws.to(self.device, torch.float32)
-        if self._prepared is None or transform is not None:
+        transform = None if transform is None else transform.to(self.device)
+        prepared = self._prepared
+        if prepared is None or (isinstance(prepared, PreparedStyleGAN2) and transform is not None):
             run = self.network.steps(
-                ws,
-                noise=noise,
-                noise_strength=noise_strength,
-                transform=None if transform is None else transform.to(self.device),
-                resolution=resolution,
+                ws, noise=noise, noise_strength=noise_strength, transform=transform, resolution=resolution
             )
         else:
             size = self._check(ws, resolution)
-            with torch.inference_mode():
-                maps, signature = self._noise(noise, noise_strength, len(ws))
             # A network without previews draws all of it; the picture is then averaged over boxes.
             early = size if self.network.has_previews else self.network.resolution
-            if len(ws) > 1 and early > _BATCH_UP_TO:
-                run = self._one_by_one(ws, maps, signature, early)
+            if isinstance(prepared, PreparedStyleGAN3):
+                _check_transform(transform)
+                run = prepared.steps(ws, transform)
             else:
-                run = self._prepared.steps(ws, maps, signature, early)
+                with torch.inference_mode():
+                    maps, signature = self._noise(noise, noise_strength, len(ws))
+                if len(ws) > 1 and early > _BATCH_UP_TO:
+                    run = self._one_by_one(ws, maps, signature, early)
+                else:
+                    run = prepared.steps(ws, maps, signature, early)
             run = _shrunk(run, size)
         try:
             while True:
@@ -130,7 +138,7 @@ class Renderer:
 
         Runs in the caller's torch mode, which has to record gradients.
         """
-        if self._prepared is None or transform is not None or not self.network.has_previews:
+        if not isinstance(self._prepared, PreparedStyleGAN2) or transform is not None or not self.network.has_previews:
             yield from self.network.steps(
                 ws, noise=noise, noise_strength=noise_strength, transform=transform, resolution=resolution
             )
@@ -165,7 +173,7 @@ class Renderer:
         self, noise: Noise, strength: float | Sequence[float], count: int, *, sign: bool = True
     ) -> tuple[list[Tensor | None], list[bytes]]:
         """For each conv its map with all gains in, or None where it adds nothing; and bytes that tell it from another."""
-        assert self._prepared is not None
+        assert isinstance(self._prepared, PreparedStyleGAN2)
         gains = self._prepared.noise_gains()
         if not self.network.noise_shapes:
             return [None] * len(gains), [b""] * len(gains)
@@ -184,7 +192,7 @@ class Renderer:
         self, ws: Tensor, maps: list[Tensor | None], signature: list[bytes], size: int
     ) -> Iterator[tuple[int, Tensor | None]]:
         """A batch of large pictures: the small blocks of all would only crowd one another out of the cache."""
-        assert self._prepared is not None
+        assert isinstance(self._prepared, PreparedStyleGAN2)
         pictures = []
         for index in range(len(ws)):
             mine = [None if m is None else m if len(m) == 1 else m[index : index + 1] for m in maps]
@@ -194,6 +202,11 @@ class Renderer:
                     break
                 yield block, None
         yield size, torch.cat(pictures)
+
+
+def _check_transform(transform: Tensor | None) -> None:
+    if transform is not None and transform.shape != (3, 3):
+        raise BadArgument(f"transform must be a 3x3 matrix, got {list(transform.shape)}")
 
 
 def _fingerprint(tensor: Tensor) -> bytes:

@@ -174,7 +174,7 @@ class FilteredLayer(nn.Module):
             x = functional.conv2d(x * (styles * scale)[:, :, None, None], weight, padding=self.kernel - 1)
             x = x * demodulation[:, :, None, None]
         x = x + self.bias[:, None, None]
-        up_filter, down_filter = self._filter("up_filter"), self._filter("down_filter")
+        up_filter, down_filter = self.filter_of("up_filter"), self.filter_of("down_filter")
         if up_filter is not None:
             x = fir_plane(x, up_filter * self.up, up=self.up, padding=self.padding)
         elif self.up == 1:
@@ -189,7 +189,8 @@ class FilteredLayer(nn.Module):
             return fir_plane(x, down_filter, down=self.down, padding=(0, 0, 0, 0))
         return x[:, :, :: self.down, :: self.down]
 
-    def _filter(self, name: str) -> Tensor | None:
+    def filter_of(self, name: str) -> Tensor | None:
+        """``"up_filter"`` or ``"down_filter"``, [n] separable or [n, n] radial; None where the layer has none."""
         found: Tensor | None = getattr(self, name)
         return found
 
@@ -234,7 +235,7 @@ class StyleGAN3(Network):
         self, ws: Tensor, noise: list[Tensor | None], transform: Tensor | None, resolution: int
     ) -> Iterator[tuple[int, Tensor | None]]:
         source: FourierInput = self.synthesis.input  # type: ignore[assignment]
-        matrix = source.transform if transform is None else _inverse(transform.to(source.transform))
+        matrix = source.transform if transform is None else inverse_of(transform.to(source.transform))
         x = source(ws[:, 0], matrix)
         for index, name in enumerate(self._names):
             x = getattr(self.synthesis, name)(x, ws[:, index + 1])
@@ -255,7 +256,12 @@ class StyleGAN3R(StyleGAN3):
     family = "stylegan3-r"
 
 
-def _inverse(matrix: Tensor) -> Tensor:
+def inverse_of(matrix: Tensor) -> Tensor:
+    """The inverse of a 3x3 matrix, in double precision on the way.
+
+    Raises:
+        BadArgument: it has none.
+    """
     inverse, singular = torch.linalg.inv_ex(matrix.double())
     if bool(singular) or not bool(torch.isfinite(inverse).all()):
         raise BadArgument("the transform cannot be inverted: it makes the picture vanish")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import scipy.signal
 import torch
 from torch.nn import functional
 
@@ -13,6 +15,7 @@ from facelab.assets import EMBEDDED_GENERATOR, resource
 from facelab.engine.renderer import Renderer
 from facelab.nets.network import Network
 from facelab.nets.stylegan2 import StyleGAN2
+from facelab.nets.stylegan3 import StyleGAN3T
 from tests.bench.__main__ import Clock, row
 
 # name -> (resolution, channel_base); "f" is NVIDIA's config F
@@ -24,6 +27,71 @@ def random_network(resolution: int, base: int) -> StyleGAN2:
     channels = [min(base // 2**k, 512) for k in range(2, resolution.bit_length())]
     network = StyleGAN2(resolution=resolution, channels=channels, mapping_features=[512] * 8)
     network.initialise(0)
+    return network.eval().requires_grad_(False)
+
+
+def random_stylegan3(resolution: int, base: int, depth: int = 14) -> StyleGAN3T:
+    """A StyleGAN3-T of the published configuration with random weights.
+
+    Source: Karras et al. 2021 (arXiv:2106.12423), appendix C: cutoffs and stopbands grow geometrically, two layers are
+    critically sampled, filters are Kaiser windows.
+    """
+    grid = np.minimum(np.arange(depth + 1) / (depth - 2), 1.0)
+    cutoffs = 2.0 * (resolution / 2 / 2.0) ** grid
+    stopbands = 2**2.1 * (resolution / 2 * 2**0.3 / 2**2.1) ** grid
+    rates = np.exp2(np.ceil(np.log2(np.minimum(stopbands * 2, resolution)))).astype(int)
+    widths = np.maximum(stopbands, rates / 2) - cutoffs
+    sizes = rates + 20
+    sizes[-2:] = resolution
+    channels = np.rint(np.minimum(base / 2 / cutoffs, 512)).astype(int)
+    channels[-1] = 3
+    layers, filters = [], {}
+    for k in range(depth + 1):
+        before, torgb = max(k - 1, 0), k == depth
+        middle = max(int(rates[before]), int(rates[k])) * (1 if torgb else 2)
+        up, down, kernel = middle // int(rates[before]), middle // int(rates[k]), 1 if torgb else 3
+        taps = 6 * up if up > 1 and not torgb else 1, 6 * down if down > 1 and not torgb else 1
+        total = (int(sizes[k]) - 1) * down + 1 - (int(sizes[before]) + kernel - 1) * up + taps[0] + taps[1] - 2
+        low = (total + up) // 2
+        layers.append({
+            "name": f"L{k}_{sizes[k]}_{channels[k]}", "in_channels": int(channels[before]), "out_channels": int(channels[k]),
+            "kernel": kernel, "torgb": torgb, "up": up, "down": down, "padding": [low, total - low] * 2, "size": int(sizes[k]),
+            "up_filter": [taps[0]] if taps[0] > 1 else [], "down_filter": [taps[1]] if taps[1] > 1 else [],
+        })  # fmt: skip
+        for name, count, at in (("up_filter", taps[0], before), ("down_filter", taps[1], k)):
+            if count > 1:
+                filters[f"{layers[-1]['name']}.{name}"] = scipy.signal.firwin(
+                    count, cutoffs[at], width=widths[at] * 2, fs=middle
+                )
+    source = {
+        "channels": int(channels[0]),
+        "size": [int(sizes[0])] * 2,
+        "sampling_rate": int(rates[0]),
+        "bandwidth": float(cutoffs[0]),
+    }
+    network = StyleGAN3T(
+        resolution=resolution,
+        layers=layers,
+        input=source,
+        conv_clamp=256,
+        output_scale=0.25,
+        mapping_features=[512] * 2,
+    )
+    network.initialise(0)
+    with torch.no_grad():
+        for name, values in filters.items():
+            network.get_buffer(f"synthesis.{name}").copy_(torch.from_numpy(values))
+        for name, tensor in network.named_buffers():
+            if name.endswith("magnitude_ema"):
+                tensor.fill_(1.0)
+        network.get_buffer("synthesis.input.transform").copy_(torch.eye(3))
+        generator = torch.Generator().manual_seed(0)
+        freqs = torch.randn(source["channels"], 2, generator=generator)
+        network.get_buffer("synthesis.input.freqs").copy_(
+            freqs / freqs.norm(dim=1, keepdim=True) * source["bandwidth"] / 2
+        )
+        network.get_buffer("synthesis.input.phases").copy_(torch.rand(source["channels"], generator=generator))
+        network.get_parameter("synthesis.input.affine.bias").copy_(torch.tensor([1.0, 0, 0, 0]))
     return network.eval().requires_grad_(False)
 
 
@@ -75,6 +143,7 @@ def run(clock: Clock, checkpoint: Path | None) -> None:
     one(clock, "embedded generator", load(resource(EMBEDDED_GENERATOR)), limit)
     for name, (resolution, base) in RANDOM.items():
         one(clock, name, random_network(resolution, base), limit)
+    one(clock, "StyleGAN3-T 256", random_stylegan3(256, 16384), limit)
     if clock.threads == 1:
         memory()
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from facelab import checkpoints
 from facelab.engine.renderer import Renderer
 from facelab.errors import BadArgument
+from facelab.nets.network import Network
 from facelab.nets.stylegan2 import StyleGAN2
+from tests.bench.renderer import random_stylegan3
 
 
 def network(seed: int = 0, **options: Any) -> StyleGAN2:
@@ -26,7 +30,7 @@ def network(seed: int = 0, **options: Any) -> StyleGAN2:
     return made.eval()
 
 
-def codes(net: StyleGAN2, count: int = 1, seed: int = 1) -> torch.Tensor:
+def codes(net: Network, count: int = 1, seed: int = 1) -> torch.Tensor:
     return torch.randn(count, net.num_ws, net.w_dim, generator=torch.Generator().manual_seed(seed))
 
 
@@ -162,3 +166,43 @@ def test_that_options_beyond_the_fast_form_are_drawn_by_the_network_itself() -> 
     ws = codes(net)
     with torch.no_grad():
         assert np.allclose(renderer.render(ws), net.synthesize(ws), atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("base", [256, 8192])
+def test_that_the_fast_form_of_stylegan3_draws_what_the_network_draws(count: int, base: int) -> None:
+    net = random_stylegan3(32, base)
+    ws = codes(net, count)
+    renderer = Renderer(net)
+    assert renderer._prepared is not None
+    turned = torch.tensor([[0.8, 0.6, 0.1], [-0.6, 0.8, -0.2], [0, 0, 1]])
+    for transform in (None, turned):
+        with torch.no_grad():
+            plain = net.synthesize(ws, transform=transform)
+        assert float(plain.std()) > 1e-3
+        assert close(renderer.render(ws, transform=transform), plain)
+
+
+def test_that_kept_maps_of_stylegan3_know_their_row_and_their_transform() -> None:
+    net = random_stylegan3(32, 512)
+    renderer, fresh = Renderer(net), Renderer(net, cache_bytes=0)
+    ws = codes(net)
+    turned = torch.tensor([[0.8, 0.6, 0.1], [-0.6, 0.8, -0.2], [0, 0, 1]])
+    renderer.render(ws)
+    for row in (15, 9, 15, 1, 0):
+        ws = ws.clone()
+        ws[0, row] += 1
+        for transform in (None, turned):
+            assert close(renderer.render(ws, transform=transform), fresh.render(ws, transform=transform))
+    assert len(list(renderer.steps(ws))) == 1
+
+
+def test_that_radial_filters_and_layers_that_double_the_rate_come_out_right(test_data: Path) -> None:
+    for name in ("a6_sg3t_64", "a7h_sg3r_32_mod"):
+        net = checkpoints.load(test_data / "fixtures/public" / f"{name}.pkl").network
+        reference = np.load(test_data / "fixtures/public/refs" / f"{name}.npz")
+        renderer = Renderer(net)
+        assert renderer._prepared is not None
+        drawn = [renderer.render(w[None]).numpy()[0] for w in torch.from_numpy(reference["ws_psi1"])]
+        want = reference["img_psi1_const"]
+        assert np.abs(np.stack(drawn[: len(want)]) - want).max() < 1e-4

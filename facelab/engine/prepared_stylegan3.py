@@ -1,0 +1,302 @@
+"""StyleGAN3 made ready to draw fast on a CPU: its resampling filters as depthwise convolutions of phases.
+
+A map that is upsampled by ``u`` is never made. Its ``u`` phases along each axis are kept side by side, each a map of the input's
+size: phase p holds the samples p, p + u, p + 2u... The upsampling filter gives phase p by a short filter of its own from the
+input; the activation works on each phase alone; the downsampling filter sums short filters of the phases. All of these are
+depthwise convolutions in channels_last, which run near the memory's pace, and no multiplication with an inserted zero is made.
+
+Source of the network: Karras et al. 2021 (arXiv:2106.12423); polyphase decomposition: Vaidyanathan 1990.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from facelab.engine.prefix import Entry, PrefixCache
+from facelab.engine.prepared_stylegan2 import Style
+from facelab.engine.winograd import TILE, Weight, as_tiles, convolve
+from facelab.nets.stylegan3 import FilteredLayer, FourierInput, StyleGAN3, inverse_of
+
+_LAST = torch.channels_last
+_SLOPE = 0.2
+_WINOGRAD_CHANNELS = 128 * 128
+_ALWAYS_KEPT = 4 << 20  # numbers: larger maps are only kept where the person is at work
+
+
+def up_kernels(taps: Tensor, up: int, before: int) -> tuple[Tensor, int]:
+    """The filter of each phase when a line is upsampled.
+
+    Args:
+        taps: [n], convolved; its gain included.
+        up: the factor u.
+        before: zeros before the upsampled line; negative crops.
+
+    Returns:
+        Kernels [u, t] to correlate with the input line, and the offset of their first tap from the phase's position.
+    """
+    flipped = taps.flip(0)
+    n = len(flipped)
+    firsts = [(before - p) % up for p in range(up)]
+    offsets = [(p + first - before) // up for p, first in enumerate(firsts)]
+    lengths = [-(-(n - first) // up) for first in firsts]
+    start = min(offsets)
+    kernels = taps.new_zeros(up, max(o + count for o, count in zip(offsets, lengths, strict=True)) - start)
+    for p in range(up):
+        kernels[p, offsets[p] - start : offsets[p] - start + lengths[p]] = flipped[firsts[p] :: up]
+    return kernels, start
+
+
+def down_positions(n: int, up: int, down: int, phase_out: int) -> list[tuple[int, int]]:
+    """For each tap of a downsampling filter: which phase it reads, and how far from the output's place, for one output phase."""
+    return [divmod(phase_out * down + k, up)[::-1] for k in range(n)]
+
+
+def down_kernels(taps: Tensor, up: int, down: int) -> Tensor:
+    """The filters of phases when a line of ``up`` phases is downsampled: [up / down, up, t], to be correlated and summed."""
+    flipped = taps.flip(0)
+    n, outs = len(flipped), up // down
+    length = ((outs - 1) * down + n - 1) // up + 1
+    kernels = taps.new_zeros(outs, up, length)
+    for e in range(outs):
+        for k, (phase, place) in enumerate(down_positions(n, up, down, e)):
+            kernels[e, phase, place] = flipped[k]
+    return kernels
+
+
+def radial_kernels(taps: Tensor, up: int, down: int) -> Tensor:
+    """The same for a filter [n, n] that does not separate: [up / down, up / down, up, up, t, t]."""
+    flipped = taps.flip(0, 1)
+    n, outs = len(flipped), up // down
+    length = ((outs - 1) * down + n - 1) // up + 1
+    kernels = taps.new_zeros(outs, outs, up, up, length, length)
+    for ey in range(outs):
+        rows = down_positions(n, up, down, ey)
+        for ex in range(outs):
+            columns = down_positions(n, up, down, ex)
+            for i, (py, y) in enumerate(rows):
+                for j, (px, x) in enumerate(columns):
+                    kernels[ey, ex, py, px, y, x] = flipped[i, j]
+    return kernels
+
+
+def _depthwise(kernel: Tensor, channels: int) -> Tensor:
+    """A kernel [h, w] for every channel, laid out for oneDNN."""
+    return kernel.expand(channels, 1, *kernel.shape).contiguous(memory_format=_LAST)
+
+
+class Layer:
+    """A convolution, then upsampling, activation and downsampling in phases."""
+
+    def __init__(self, layer: FilteredLayer) -> None:
+        self.kernel, self.torgb = layer.kernel, layer.torgb
+        self.ins, self.outs = layer.in_channels, layer.out_channels
+        self.up, self.down = layer.up, layer.down
+        self.clamp = layer.conv_clamp
+        self.padding = layer.padding
+        gain = 1.0 if self.torgb else math.sqrt(2)
+        scale = float(layer.magnitude_ema.rsqrt())
+        weight = layer.weight.detach()
+        if self.torgb:
+            self.style = Style.of(layer.affine, scale / math.sqrt(self.ins * self.kernel**2))
+        else:
+            weight = weight * weight.square().mean([1, 2, 3], keepdim=True).rsqrt()
+            self.style = Style.of(layer.affine)
+        self.gain, self.scale = gain, scale
+        self.squares = weight.square().sum([2, 3]).t().contiguous()
+        self.bias = layer.bias.detach() * gain
+        wide = self.ins * self.outs >= _WINOGRAD_CHANNELS and self.kernel == 3 and weight.device.type == "cpu"
+        self.winograd = Weight(weight) if wide else None
+        self.weight = None if wide else weight.contiguous(memory_format=_LAST)
+        up_filter, down_filter = layer.filter_of("up_filter"), layer.filter_of("down_filter")
+        self.filtered = up_filter is not None
+        if up_filter is not None:
+            taps = up_filter * self.up
+            left, _, top, _ = self.padding
+            rows, self.row_start = up_kernels(taps, self.up, top)
+            columns, self.column_start = up_kernels(taps, self.up, left)
+            self.up_taps = up_filter.numel()
+            self.reach = rows.shape[1], columns.shape[1]
+            self.up_rows = [_depthwise(k[:, None], self.outs) for k in rows]
+            self.up_columns = [_depthwise(k[None], self.outs) for k in columns]
+            self._prepare_down(down_filter)
+
+    def _prepare_down(self, taps: Tensor | None) -> None:
+        self.down_taps = 1 if taps is None else len(taps)
+        taps = torch.ones(1, device=self.bias.device) if taps is None else taps
+        self.radial = taps.ndim == 2
+        if self.radial:
+            kernels = radial_kernels(taps, self.up, self.down)
+            self.down_planes = [
+                [[[_depthwise(kernels[ey, ex, py, px], self.outs) for px in range(self.up)] for py in range(self.up)]
+                 for ex in range(len(kernels))] for ey in range(len(kernels))
+            ]  # fmt: skip
+        else:
+            lines = down_kernels(taps, self.up, self.down)
+            self.down_rows = [[_depthwise(k[:, None], self.outs) for k in phases] for phases in lines]
+            self.down_columns = [[_depthwise(k[None], self.outs) for k in phases] for phases in lines]
+        self.down_reach = ((self.up // self.down - 1) * self.down + self.down_taps - 1) // self.up + 1
+
+    @staticmethod
+    def fits(layer: FilteredLayer) -> bool:
+        """Whether the phases of this layer come out even; else the network's own form draws it."""
+        if layer.filter_of("up_filter") is None:
+            return layer.up == layer.down == 1 and layer.filter_of("down_filter") is None
+        return layer.up % layer.down == 0 and layer.up > 1
+
+    def __call__(self, x: Tensor, w: Tensor) -> Tensor:
+        x, height, width = self._convolve(x, w)
+        if not self.filtered:
+            left, right, top, bottom = self.padding
+            x = functional.pad(x, (left, right + width - x.shape[3], top, bottom + height - x.shape[2]))
+            return self._activate(x if x.is_contiguous(memory_format=_LAST) else x.contiguous(memory_format=_LAST))
+        return self._filter(x, height, width)
+
+    def _convolve(self, x: Tensor, w: Tensor) -> tuple[Tensor, int, int]:
+        """The modulated convolution with bias and gains; its map may be larger than (height, width) at the right and bottom."""
+        styles = self.style(w)
+        count, _, height, width = x.shape
+        grown = self.kernel - 1
+        height, width = height + grown, width + grown
+        if self.torgb:
+            demodulation = None
+        else:
+            styles = styles * styles.square().mean(1, keepdim=True).rsqrt()
+            demodulation = (torch.mm(styles.square(), self.squares) + 1e-8).rsqrt_().mul_(self.gain)
+            styles = styles * self.scale
+        if self.winograd is not None and demodulation is not None:
+            more = [-side % TILE for side in (height, width)]
+            # One more zero all around makes its padding of 1 one of 2; the rest fills the last tiles.
+            padded = functional.pad(x, (1, 1 + more[1], 1, 1 + more[0]))
+            bias, scale = self.bias.view(1, 1, 1, 1, 1, -1), demodulation.view(count, 1, 1, 1, 1, -1)
+
+            def finish(raw: Tensor, strip: Tensor, first: int, *_: int) -> None:
+                torch.addcmul(bias, raw, scale[first : first + len(strip)], out=as_tiles(strip))
+
+            return convolve(padded, self.winograd, styles, finish), height, width
+        assert self.weight is not None
+        if count == 1:
+            weight = self.weight * styles.view(1, -1, 1, 1)
+            if demodulation is not None:
+                weight = weight * demodulation.view(-1, 1, 1, 1)
+            return functional.conv2d(x, weight, self.bias, padding=grown), height, width
+        x = functional.conv2d(x * styles[:, :, None, None], self.weight, padding=grown)
+        if demodulation is not None:
+            x.mul_(demodulation[:, :, None, None])
+        return x.add_(self.bias[:, None, None]), height, width
+
+    def _filter(self, x: Tensor, height: int, width: int) -> Tensor:
+        up, down, outs = self.up, self.down, self.outs
+        left, right, top, bottom = self.padding
+        sizes = [n * up + a + b - self.up_taps + 1 for n, a, b in ((height, top, bottom), (width, left, right))]
+        ends = [(n - self.down_taps) // down + 1 for n in sizes]  # of the outputs
+        places = [-(-n // (up // down)) for n in ends]  # outputs of each output phase
+        wanted = [n + self.down_reach - 1 for n in places]  # samples of each phase that they read
+        # What Winograd's last tiles computed beyond the map is cropped here.
+        pads = []
+        for start, reach, count, given in (
+            (self.column_start, self.reach[1], wanted[1], width),
+            (self.row_start, self.reach[0], wanted[0], height),
+        ):
+            pads += [-start, count + reach - 1 + start - given]
+        x = functional.pad(x[:, :, :height, :width], pads)
+        rows = [functional.conv2d(x, k, groups=outs) for k in self.up_rows]
+        phases = [[self._activate(functional.conv2d(row, k, groups=outs)) for k in self.up_columns] for row in rows]
+        outputs = self._down(phases)
+        y, x_ = ends
+        if len(outputs) == 1:
+            return outputs[0][0]
+        return _interleave(outputs)[:, :, :y, :x_].contiguous(memory_format=_LAST)
+
+    def _activate(self, x: Tensor) -> Tensor:
+        if not self.torgb:
+            functional.leaky_relu_(x, _SLOPE)
+        if self.clamp is not None:
+            x.clamp_(-self.clamp, self.clamp)
+        return x
+
+    def _down(self, phases: list[list[Tensor]]) -> list[list[Tensor]]:
+        """Outputs by output phase, rows then columns."""
+        outs, reach = self.outs, range(self.up)
+        if self.radial:
+            return [
+                [_total(functional.conv2d(phases[py][px], plane[py][px], groups=outs) for py in reach for px in reach) for plane in row]
+                for row in self.down_planes
+            ]  # fmt: skip
+        lines = [
+            [_total(functional.conv2d(phases[py][px], kernels[px], groups=outs) for px in reach) for kernels in self.down_columns]
+            for py in reach
+        ]  # fmt: skip
+        return [
+            [_total(functional.conv2d(lines[py][ex], kernels[py], groups=outs) for py in reach) for ex in range(len(self.down_columns))]
+            for kernels in self.down_rows
+        ]  # fmt: skip
+
+
+def _total(parts: Iterator[Tensor]) -> Tensor:
+    total = next(parts)
+    for part in parts:
+        total.add_(part)
+    return total
+
+
+def _interleave(phases: list[list[Tensor]]) -> Tensor:
+    """Phases by row and column as one map."""
+    first = phases[0][0]
+    count, channels, height, width = first.shape
+    r = len(phases)
+    out = first.new_empty(count, height, r, width, r, channels)
+    for ey, row in enumerate(phases):
+        for ex, phase in enumerate(row):
+            out[:, :, ey, :, ex].copy_(phase.permute(0, 2, 3, 1))
+    return out.view(count, height * r, width * r, channels).permute(0, 3, 1, 2)
+
+
+class PreparedStyleGAN3:
+    """A StyleGAN3 on a device, ready to draw."""
+
+    def __init__(self, network: StyleGAN3, cache: PrefixCache) -> None:
+        self.network = network
+        self.cache = cache
+        self._layers = [Layer(layer) for layer in _layers(network)]
+        self._last: list[bytes] = []
+
+    @staticmethod
+    def fits(network: StyleGAN3) -> bool:
+        """Whether this form draws the network: the factors of all published configurations."""
+        return all(Layer.fits(layer) for layer in _layers(network))
+
+    def steps(self, ws: Tensor, transform: Tensor | None) -> Iterator[tuple[int, Tensor | None]]:
+        """Draw; a yield after each layer, the picture with the last.
+
+        Args:
+            ws: [N, num_ws, C].
+            transform: [3, 3], by which the picture moves, or None for the file's own.
+        """
+        source: FourierInput = self.network.synthesis.input  # type: ignore[assignment]
+        matrix = source.transform if transform is None else inverse_of(transform.to(source.transform))
+        first, x, keys, pivot = 0, None, [], -1
+        if len(ws) == 1:
+            signature = [matrix.cpu().numpy().tobytes()]
+            keys = self.cache.keys(ws[0], signature)
+            pivot = sum(a == b for a, b in zip(keys[1:], self._last[1:], strict=False))
+            self._last = keys
+            first, entry = self.cache.longest(keys, len(self._layers))
+            x = None if entry is None else entry.x
+        if x is None:
+            first, x = 1, source(ws[:, 0], matrix).contiguous(memory_format=_LAST)
+        for row in range(first, len(self._layers) + 1):
+            if keys and (x.numel() <= _ALWAYS_KEPT or row == pivot):
+                self.cache.put(keys[row], Entry(x, None))
+            x = self._layers[row - 1](x, ws[:, row])
+            if row < len(self._layers):
+                yield self.network.block_resolutions[row - 1], None
+        yield self.network.resolution, (x * self.network.output_scale).contiguous()
+
+
+def _layers(network: StyleGAN3) -> list[FilteredLayer]:
+    return [getattr(network.synthesis, name) for name in network._names]
