@@ -101,7 +101,7 @@ def _encoder(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from facelab.portraits.evaluation import evaluate
 
-    figures = evaluate(_generator(args), _directions(args), args.count, args.seed, args.json)
+    figures = evaluate(_generator(args), _directions(args), args.count, args.seed, args.json, args.encoder)
     print(json.dumps(figures, indent=1))
 
 
@@ -178,6 +178,7 @@ def main(argv: list[str] | None = None) -> int:
     evaluate.add_argument("--json", type=Path, required=True, help="figures; the sheet takes its name with .png")
     evaluate.add_argument("--generator", type=Path, help="default: the embedded one")
     evaluate.add_argument("--directions", type=Path, metavar="NPZ")
+    evaluate.add_argument("--encoder", type=Path, metavar="FILE", help="judge this encoder too")
     evaluate.set_defaults(run=_evaluate)
 
     args = parser.parse_args(argv)

@@ -14,6 +14,7 @@ from facelab.checkpoints import load
 from facelab.errors import FacelabError, MissingPart
 from facelab.files import replacing
 from facelab.nets import Network
+from facelab.nets.encoder import Encoder
 from facelab.portraits.dataset import draw
 from facelab.portraits.factors import NAMES, Floats, phi_from_y
 from facelab.portraits.mapping import Readout, construct
@@ -99,12 +100,16 @@ def mixed(phi: Floats, read: Readout, group: str) -> tuple[Floats, Floats]:
     return np.where(take, np.roll(phi, -1, axis=0), phi), take
 
 
-def evaluate(generator: Path, directions: Path, count: int, seed: int, result: Path) -> dict[str, Any]:
+def evaluate(
+    generator: Path, directions: Path, count: int, seed: int, result: Path, encoder: Path | None = None
+) -> dict[str, Any]:
     """Compare ``count`` generated faces with the renderer's; write figures as JSON and a sheet beside it.
 
     Args:
         generator, directions: facelab's .safetensors and the .npz of its factors.
         count: faces; z is ``RandomState(seed).randn(count, 512)``.
+        encoder: also judged when given: median R2 of phi read from the renderer's pictures, and how well its codes,
+            drawn again, give the picture back.
         result: the JSON file; the sheet takes its name with ``.png``: pairs of rows, renderer above generator.
 
     Raises:
@@ -151,6 +156,12 @@ def evaluate(generator: Path, directions: Path, count: int, seed: int, result: P
     truth = phi_from_y(construct().y(many))  # what the faces were meant to be, before w
     figures["probe_r2_w"], figures["probe_r2_z"] = probe(many_w, truth), probe(many, truth)
     figures["path_length_ratio_z"] = path_ratio(network, read, many[:65])
+    if encoder is not None:
+        eyes = Encoder.load(encoder)
+        guesses = np.stack([eyes.guess(picture) for picture in wanted[:count]])
+        read_phi = read.phi(guesses[:, 0])
+        figures["encoder_r2_median"] = float(np.median(1 - ((read_phi - phi) ** 2).mean(0) / phi.var(0)))
+        figures["encoder_psnr_median"] = float(np.median(psnr(draw_ws(network, guesses), wanted[:count])))
     _write(figures, drawn, wanted[:count], result)
     return figures
 
