@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -625,3 +626,15 @@ def test_that_five_thousand_faces_open_fast(tmp_path: Path) -> None:
         taken = time.process_time() - started
         assert len(rows) == 5000
     assert taken < 1.0
+
+
+def test_that_the_page_of_formats_describes_every_table_and_column() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "formats.md").read_text()
+    described: dict[str, set[str]] = {}
+    table = ""
+    for line in page[page.index("## Projects") :].splitlines():
+        cells = line.split("|")
+        if len(cells) > 4 and (names := re.findall(r"`([a-z0-9_]+)`", cells[2])):
+            table = (re.findall(r"`(\w+)`", cells[1]) or [table])[0]
+            described.setdefault(table, set()).update(names)
+    assert described == module._expected(module.MIGRATIONS[-1][0])
