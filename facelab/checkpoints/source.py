@@ -127,7 +127,7 @@ def read_contents(source: Source, *, objects: bool = False) -> Contents:
     except UnsafeFile:
         raise
     except CheckpointError:
-        if head[:1] == b"\x80" and head[1] <= 5:
+        if head[:1] == b"\x80" and head[1:2] <= b"\x05":
             raise
         raise UnknownFormat(f"{name} is not a generator file of a kind that facelab knows") from None
     if value == LEGACY_MAGIC:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from facelab.errors import CheckpointError, UnsafeFile
 
-MAX_STEPS = 1_000_000  # opcodes in one file; the largest training snapshots have some 50,000
+MAX_STEPS = 500_000  # opcodes in one file; the largest training snapshots have some 60,000
 MAX_STACK = 100_000  # objects that wait at once; picklers write lists and dicts in batches of 1,000
 MAX_MARKS = 500  # nesting; modules in modules need some 30
 MAX_NUMBER = 1024  # bytes of one integer, characters of one number or name in text

@@ -90,9 +90,7 @@ def test_that_a_file_of_the_reference_draws_as_the_reference_drew(row: dict[str,
     checkpoint = checkpoints.load(_ROOT / row["file"])
     network = checkpoint.network
     found = (network.z_dim, network.w_dim, network.c_dim, network.num_ws, network.resolution, network.img_channels)
-    assert found == tuple(
-        row[key] for key in ("z_dim", "w_dim", "c_dim", "num_ws", "img_resolution", "img_channels")
-    )
+    assert found == tuple(row[key] for key in ("z_dim", "w_dim", "c_dim", "num_ws", "img_resolution", "img_channels"))
     assert not checkpoint.network.w_avg_estimated
     _check(network, row)
 

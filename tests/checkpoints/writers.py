@@ -92,7 +92,9 @@ def named_as_the_originals() -> Iterator[None]:
 # --- NVIDIA, PyTorch ---------------------------------------------------------------------------------------------
 
 
-def _module(kind: str, tensors: dict[str, torch.Tensor], prefix: str, buffers: set[str], **attributes: Any) -> Persistent:
+def _module(
+    kind: str, tensors: dict[str, torch.Tensor], prefix: str, buffers: set[str], **attributes: Any
+) -> Persistent:
     own = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
     own = {key: value for key, value in own.items() if "." not in key}
     state: dict[str, Any] = {
@@ -113,9 +115,7 @@ def _module(kind: str, tensors: dict[str, torch.Tensor], prefix: str, buffers: s
 
 def _dense(tensors: dict[str, torch.Tensor], prefix: str, lr: float, activation: str) -> Persistent:
     gain = np.float64(lr / np.sqrt(max(tensors[f"{prefix}weight"].shape[1], 1)))
-    return _module(
-        "FullyConnectedLayer", tensors, prefix, set(), activation=activation, weight_gain=gain, bias_gain=lr
-    )
+    return _module("FullyConnectedLayer", tensors, prefix, set(), activation=activation, weight_gain=gain, bias_gain=lr)
 
 
 def nvidia_module(network: Network) -> Persistent:

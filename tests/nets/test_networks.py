@@ -63,7 +63,9 @@ def test_that_stylegan3_draws_what_the_paper_says(option: str) -> None:
 @pytest.mark.parametrize("up, down", [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (3, 1), (1, 3)])
 @pytest.mark.parametrize("before, after", [(0, 0), (3, 5), (-3, 2), (4, -5), (-1, -1)])
 @pytest.mark.parametrize("taps", [1, 2, 12])
-def test_that_a_line_is_filtered_as_if_zeros_were_inserted(up: int, down: int, before: int, after: int, taps: int) -> None:
+def test_that_a_line_is_filtered_as_if_zeros_were_inserted(
+    up: int, down: int, before: int, after: int, taps: int
+) -> None:
     generator = torch.Generator().manual_seed(up + 10 * down + taps)
     x = torch.randn(2, 3, 1, 23, generator=generator)
     line = torch.randn(taps, generator=generator)
@@ -141,9 +143,7 @@ def test_that_noise_strength_scales_the_networks_own() -> None:
     torch.testing.assert_close(quiet, network.synthesize(ws, noise="none"))
     last = [0.0] * (len(network.noise_shapes) - 1) + [2.0]
     expected = [torch.zeros(shape) for shape in network.noise_shapes[:-1]] + [network.noise_consts()[-1] * 2]
-    torch.testing.assert_close(
-        network.synthesize(ws, noise_strength=last), network.synthesize(ws, noise=expected)
-    )
+    torch.testing.assert_close(network.synthesize(ws, noise_strength=last), network.synthesize(ws, noise=expected))
     batch = [torch.randn(3, 1, *shape) for shape in network.noise_shapes]
     assert network.synthesize(ws, noise=batch).shape[0] == 3
 
