@@ -8,6 +8,7 @@ from pathlib import Path
 from facelab.errors import MissingPart
 
 EMBEDDED_GENERATOR = "portraits.safetensors"
+EMBEDDED_DIRECTIONS = "portraits_directions.npz"
 SAMPLE_PHOTO = "astronaut.jpg"
 
 

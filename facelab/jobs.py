@@ -343,19 +343,31 @@ class Resolve(Job):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FindDirections(Job):
-    """Directions by a method of ``latent.direction.METHODS``; answers with ``Directions``.
+    """Directions by a method of ``latent.direction.METHODS``, "file" or "factor"; answers with ``Directions``.
 
-    ``groups`` holds one or two groups of codes for the methods that compare faces.
+    ``groups`` holds one or two groups of codes for the methods that compare faces. "file" reads those of ``path``; "factor" gives
+    the exact ones of the factors that the embedded generator was built from, and fails for any other.
     """
 
     kind = "short"
     doing = "finding directions"
     generator: str
     method: str
+    path: Path | None = None
     count: int = 16
     layers: tuple[int, int] | None = None
     groups: tuple[tuple[Code, ...], ...] = ()
     name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Orthogonalise(Job):
+    """The part of a direction that leaves others alone; answers with ``Directions``, of one."""
+
+    kind = "short"
+    doing = "holding directions fixed"
+    direction: Direction
+    others: tuple[Direction, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

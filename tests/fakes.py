@@ -16,6 +16,7 @@ from facelab import jobs
 from facelab.errors import PictureError, WrongGenerator
 from facelab.jobs import Answer, GeneratorInfo, Job, LayerInfo, read_only
 from facelab.latent.code import Code, Direction, Floats
+from facelab.latent.direction import orthogonalise
 from facelab.latent.recipe import Recipe
 
 Z_DIM = W_DIM = 32
@@ -184,6 +185,10 @@ class FakeEngine:
         )  # fmt: skip
         yield jobs.Directions(found, tuple(1 / (i + 2) for i in range(job.count)))
 
+    def orthogonalise(self, job: jobs.Orthogonalise) -> Iterator[Answer | None]:
+        samples = np.stack([mapped(Code.from_seed(seed, Z_DIM, SHA)) for seed in range(64)])
+        yield jobs.Directions((orthogonalise(job.direction, job.others, samples),))
+
     def project(self, job: jobs.Project) -> Iterator[Answer | None]:
         goal = mapped(Code.from_seed(int(job.target.mean()), Z_DIM, job.generator))
         code = Code(
@@ -231,6 +236,7 @@ class FakeEngine:
 _ENGINE: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenGenerator: FakeEngine.open_generator, jobs.Render: FakeEngine.render, jobs.RenderTiles: FakeEngine.tiles,
     jobs.Thumbnails: FakeEngine.thumbnails, jobs.Resolve: FakeEngine.resolve, jobs.FindDirections: FakeEngine.directions,
+    jobs.Orthogonalise: FakeEngine.orthogonalise,
     jobs.Project: FakeEngine.project, jobs.ExportMorph: FakeEngine.write, jobs.ExportPictures: FakeEngine.write,
     jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.SaveGenerator: FakeEngine.write_short,
     jobs.WriteLatents: FakeEngine.write_short, jobs.ReadLatents: FakeEngine.read_latents,

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from facelab import checkpoints
-from facelab.assets import EMBEDDED_GENERATOR, resource
-from facelab.engine import latents, memory
+from facelab.assets import EMBEDDED_DIRECTIONS, EMBEDDED_GENERATOR, resource
+from facelab.engine import directions, latents, memory
 from facelab.engine.model import Look, Model, Recent, to_pixels
 from facelab.engine.projection import project
 from facelab.engine.renderer import CACHE_BYTES
@@ -36,6 +36,7 @@ from facelab.jobs import (
     Images,
     Job,
     OpenGenerator,
+    Orthogonalise,
     Pixels,
     Progress,
     Project,
@@ -302,6 +303,15 @@ class TorchEngine:
         if layers is not None and not 0 <= layers[0] < layers[1] <= model.network.num_ws:
             raise BadArgument(f"layers {layers[0]} to {layers[1]} are not a range within 0 to {model.network.num_ws}")
         samples = yield from model.samples()
+        if job.method == "file":
+            if job.path is None:
+                raise BadArgument("name the file of directions")
+            found = directions.read(job.path, model.sha256, model.network.num_ws, samples)
+            yield Directions(found[: job.count])
+            return
+        if job.method == "factor":
+            yield Directions(directions.factors(resource(EMBEDDED_DIRECTIONS), model.sha256, model.network.num_ws, samples))
+            return
         material = direction.Material(
             samples=samples,
             groups=tuple(direction.group_of(model.mapped(group)) for group in job.groups),
@@ -313,6 +323,11 @@ class TorchEngine:
             job.method, material, generator=job.generator, count=job.count, layers=layers, name=job.name
         )
         yield Directions(found, shares)
+
+    @_run.register
+    def _orthogonalise(self, job: Orthogonalise, cancel: threading.Event) -> Iterator[Answer | None]:
+        samples = yield from self.model(job.direction.generator).samples()
+        yield Directions((direction.orthogonalise(job.direction, job.others, samples),))
 
     # -- projection -------------------------------------------------------------------------------------------------
     @_run.register

@@ -158,6 +158,18 @@ def load_latents(path: str | os.PathLike[str], space: str | None = None) -> Floa
     return read_only(array)
 
 
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file, by name ("" where it has none), whatever wrote it; no code of the file runs.
+
+    Raises:
+        LatentError: the file is missing, damaged, or asks for code to be run.
+    """
+    value = _contents(path)
+    if isinstance(value, dict) and value and all(isinstance(a, np.ndarray) for a in value.values()):
+        return {str(name): a for name, a in value.items()}
+    return _find(value, 0)
+
+
 def codes_of(
     path: Path, generator: str, num_ws: int, w_dim: int, z_dim: int, space: str | None = None
 ) -> tuple[Code, ...]:
