@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.directions import DirectionsPanel
+from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.jobs import JobsPanel
 from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.mixer import MixerPanel
@@ -11,6 +12,6 @@ from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
 
 # In the order of their tabs and of the View menu.
-PANELS: tuple[type[Panel], ...] = (PlanePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel)
+PANELS: tuple[type[Panel], ...] = (PlanePanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel)
 
 __all__ = ["PANELS", "Panel"]
