@@ -428,9 +428,10 @@ class _Writer:
                 self._on_error(error)
         self._db.close()
 
-    @property
-    def unwritten(self) -> int:
-        return len(self._queue) + len(self._late)
+    def unwritten(self) -> tuple[int, list[Write]]:
+        """How many writes were made since opening, and those that still have to be."""
+        with self._change:
+            return self._done, [*self._queue, *self._late.values()]
 
 
 @contextlib.contextmanager
@@ -484,7 +485,8 @@ class Project:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and not path.is_file():
                 raise ProjectError(f"cannot open the project {path.name!r}: it is not a file; choose another name")
-            fresh = not path.exists() or path.stat().st_size == 0
+            new = not path.exists()
+            fresh = new or path.stat().st_size == 0
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ProjectError(f"cannot open the project {path.name!r}: {reason}; choose another folder") from error
@@ -503,6 +505,10 @@ class Project:
                     # Whatever still says "running" was cut off; a run that another window goes on with says so at its end.
                     db.execute("UPDATE runs SET status = 'interrupted' WHERE status = 'running'")
             except sqlite3.Error as error:
+                stack.close()
+                if new:  # on a full disk, say: what was begun is no project
+                    for end in ("", "-wal", "-shm"):
+                        path.with_name(path.name + end).unlink(missing_ok=True)
                 raise _sentence(path, error, "open") from error
             stack.pop_all()
         return cls(path, db, reader, on_error)
@@ -534,14 +540,16 @@ class Project:
         if not self._finalizer.alive:
             return
         self._finalizer()
-        errors, left = self._writer.take_errors(), self._writer.unwritten
+        errors, (_, left) = self._writer.take_errors(), self._writer.unwritten()
         if left and errors:
-            raise ProjectError(f"{errors[-1]} ({left} changes were not saved)") from errors[-1]
+            raise ProjectError(f"{errors[-1]} ({len(left)} changes were not saved)") from errors[-1]
         for error in errors:
             raise error
 
     def save_as(self, path: Path | str) -> Path:
         """Write a copy of the project, whole or not at all; this one stays open.
+
+        What a full disk would not take is in the copy: saving to another disk loses nothing.
 
         Raises:
             ProjectError, ExportError: it cannot be written.
@@ -552,10 +560,15 @@ class Project:
         if any(wanted.with_name(wanted.name + end).exists() for end in ("-wal", "-journal")):
             # SQLite would pour the other project's unfinished writes into the new file.
             raise ProjectError(f"{wanted.name!r} is another project that is open, or was not closed: choose another name")
-        self.flush()
-        with self._reading(), replacing(wanted) as temporary:
-            _back_up(self._reader, temporary)
-        return wanted
+        self._writer.retry()
+        while True:
+            self._writer.settle(None, late=True)
+            done, left = self._writer.unwritten()
+            with self._reading(wanted, "write"), replacing(wanted) as temporary, self._lock:
+                _back_up(self._reader, temporary, left)
+            if self._writer.unwritten()[0] == done:
+                return wanted
+            # The disk has just taken something after all, which may be in the copy twice: once more.
 
     def check(self) -> list[str]:
         """What SQLite finds wrong in the file; empty for a sound one. Reads all of it."""
@@ -1006,13 +1019,13 @@ class Project:
             return face
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _reading(self, path: Path | None = None, doing: str = "read") -> Iterator[None]:
         if not self._finalizer.alive:
             raise ProjectError("the project is closed; open it again")
         try:
             yield
         except sqlite3.Error as error:
-            raise _sentence(self.path, error, "read") from error
+            raise _sentence(path or self.path, error, doing) from error
 
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         self._writer.settle(_READ_PATIENCE)
@@ -1088,10 +1101,15 @@ def _shut(writer: _Writer, reader: sqlite3.Connection) -> None:
     writer.close()
 
 
-def _back_up(source: sqlite3.Connection, path: Path) -> None:
+def _back_up(source: sqlite3.Connection, path: Path, more: Iterable[Write] = ()) -> None:
+    """Copy a database to a file, and make further writes in the copy."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
         source.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, without a log beside it
+        copy.execute("PRAGMA foreign_keys = ON")
+        for write in more:
+            with _transaction(copy):
+                write(copy)
 
 
 def _prepare(db: sqlite3.Connection, path: Path, fresh: bool) -> None:

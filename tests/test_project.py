@@ -357,6 +357,34 @@ def test_that_a_full_disk_is_told_once_and_nothing_is_lost_when_there_is_room_ag
     assert len(told) == 1
 
 
+def test_that_saving_to_another_disk_loses_nothing_of_what_a_full_one_refused(tmp_path: Path) -> None:
+    p = Project.open(tmp_path / "full.facelab")
+    before = p.add_face(recipe(0), "before")
+    p.start_run("r", GENERATOR, {}, "me")
+    p.flush()
+    p._writer._db.execute("PRAGMA max_page_count = 1")
+    during = p.add_face(recipe(1), "during", thumbnail=bytes(200_000))
+    p.delete([before])
+    p.checkpoint("r", 7, bytes(100_000))
+    with Project.open(p.save_as(tmp_path / "rescued.facelab")) as q:
+        assert q.recipe(during) == recipe(1)
+        assert [f.name for f in q.faces()] == ["during"]
+        assert q.last_checkpoint("r") == (7, bytes(100_000))
+        assert q.check() == []
+    with pytest.raises(ProjectError, match="3 changes were not saved"):
+        p.close()
+
+
+def test_that_a_project_that_could_not_be_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA max_page_count = 1")
+        db.execute("CREATE TABLE t (x)")
+
+    monkeypatch.setattr(module, "MIGRATIONS", ((1000, full),))
+    assert "disk is full" in refused(tmp_path / "x.facelab")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_that_closing_on_a_full_disk_says_how_much_is_lost(tmp_path: Path) -> None:
     p = Project.open(tmp_path / "faces.facelab")
     p.flush()
