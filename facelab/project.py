@@ -293,7 +293,7 @@ class _Writer:
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path, on_error: Callable[[ProjectError], None] | None) -> None:
-        self._db, self._path, self._on_error = db, path, on_error
+        self._db, self._path, self.on_error = db, path, on_error
         self._change = threading.Condition()
         self._queue: deque[Write] = deque()
         self._late: dict[str, Write] = {}  # by run, the newest checkpoint that still has to be written
@@ -408,8 +408,8 @@ class _Writer:
                     with self._change:
                         self._refused = error
                         self._change.notify_all()
-                    if not told and self._on_error is not None:
-                        self._on_error(error)
+                    if not told:
+                        self._tell(error)
                     told = True
                     continue
             except Exception as e:
@@ -424,9 +424,19 @@ class _Writer:
                 if error is not None:
                     self._errors.append(error)
                 self._finished(write)
-            if isinstance(error, ProjectError) and self._on_error is not None:
-                self._on_error(error)
+            if isinstance(error, ProjectError):
+                self._tell(error)
         self._db.close()
+
+    def _tell(self, error: ProjectError) -> None:
+        if self.on_error is None:
+            return
+        try:
+            self.on_error(error)
+        except Exception as bug:
+            # The listener's bug, such as a window that is gone, must not end the thread that saves.
+            with self._change:
+                self._errors.append(bug)
 
     def unwritten(self) -> tuple[int, list[Write]]:
         """How many writes were made since opening, and those that still have to be."""
@@ -518,6 +528,15 @@ class Project:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def on_error(self) -> Callable[[ProjectError], None] | None:
+        """Called on the writer's thread with the sentence of a write that failed; of a full disk once, not at every attempt."""
+        return self._writer.on_error
+
+    @on_error.setter
+    def on_error(self, listener: Callable[[ProjectError], None] | None) -> None:
+        self._writer.on_error = listener
 
     # -- the file as a whole --
     def flush(self) -> None:

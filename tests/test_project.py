@@ -399,6 +399,25 @@ def test_that_closing_on_a_full_disk_says_how_much_is_lost(tmp_path: Path) -> No
         p.add_face(recipe(), "x") and p.flush()
 
 
+def test_that_a_listener_may_come_later_and_its_bug_stops_no_write(project: Project) -> None:
+    told: list[ProjectError] = []
+
+    def listen(error: ProjectError) -> None:
+        told.append(error)
+        raise RuntimeError("the window is gone")
+
+    project.on_error = listen
+    project.flush()
+    project._writer._db.execute("PRAGMA max_page_count = 1")
+    project.add_face(recipe(), "a", thumbnail=bytes(200_000))
+    with pytest.raises(RuntimeError, match="window is gone"):
+        project.flush()
+    project._writer._db.execute("PRAGMA max_page_count = 1000000")
+    project.flush()
+    assert len(told) == 1
+    assert [f.name for f in project.faces()] == ["a"]
+
+
 def test_that_a_bug_in_one_write_stops_no_other(project: Project) -> None:
     project._writer.submit(lambda db: 1 / 0)
     project.add_face(recipe(), "a")

@@ -735,7 +735,7 @@ class MainWindow(QMainWindow):
         if path.absolute() == self.session.project.path:
             return
         try:
-            project = Project.open(path, self.session.project_failed.emit)
+            project = Project.open(path)
             self.session.open_project(project)
         except FacelabError as error:
             self.say(error)

@@ -148,6 +148,7 @@ class Session(QObject):
         self.stack = QUndoStack(self)
         self.stack.setUndoLimit(UNDO_STEPS)
         self._project = project
+        project.on_error = self.project_failed.emit
         self._paths: dict[str, Path | None] = {}
         self._drag: _Drag | None = None
         self._drags = 0
@@ -284,7 +285,11 @@ class Session(QObject):
         """Go over to another project: its state, and a new undo stack. The former one is saved and closed."""
         self.save()
         former, self._project = self._project, project
-        former.close()
+        project.on_error = self.project_failed.emit
+        try:
+            former.close()
+        except FacelabError as error:  # a full disk, say: the other project opens all the same
+            self.project_failed.emit(error)
         self.stack.clear()
         before = self.state
         self._restore()
