@@ -215,6 +215,46 @@ class ProjectionDone(Answer):
 
 
 @dataclass(frozen=True, eq=False)
+class TuningStep(Answer):
+    """Steps of a pivotal tuning: their numbers, their losses by term ("total" is the weighted sum), a picture now and then."""
+
+    run: str
+    steps: tuple[int, ...]
+    losses: Mapping[str, tuple[float, ...]]
+    pixels: Pixels | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TuningDone(Answer):
+    """The end of a pivotal tuning.
+
+    Attributes:
+        run: the run's id.
+        tuning: SHA-256 of the tuning, for ``Recipe.tuning``.
+        blob: the differences of the weights, float16, to be kept; ``UseTuning`` takes them.
+        pixels: what the code now draws, uint8 [H, W, 3].
+        loss: of that picture.
+        step: number of steps made.
+        stopped: "", "loss" or "cancelled".
+    """
+
+    run: str
+    tuning: str
+    blob: bytes
+    pixels: Pixels
+    loss: float
+    step: int
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class TuningReady(Answer):
+    """A tuning that recipes can be drawn with from now on, by its SHA-256."""
+
+    tuning: str
+
+
+@dataclass(frozen=True, eq=False)
 class Face:
     """A face found in a photograph.
 
@@ -400,7 +440,7 @@ class ProjectionSettings:
 
     space: Literal["w", "w+"] = "w+"
     steps: int = 500
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     start: str = "w_avg"
     start_code: Code | None = None
     seed: int = 303
@@ -443,6 +483,60 @@ class Project(Job):
     resume: bytes | None = None
     name: str = ""
     every_step: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TuningSettings:
+    """How a generator is tuned to a photograph.
+
+    Attributes:
+        steps: number of gradient steps.
+        learning_rate: Adam's, as a share of the root mean square of each weight tensor; ramped as in a projection.
+        losses: weight of each loss by its name in ``engine.losses.LOSSES``; empty takes their own weights.
+        locality: weight of the penalty on changes of random faces; 0 leaves it out.
+        locality_distance: how far from the pivot, in W, those faces lie at most.
+        features: path of a VGG16 weight file for the perceptual loss, or None.
+        seed: of the random faces.
+        stop_loss: end when the loss of the photograph falls below it; None does not.
+    """
+
+    steps: int = 350
+    learning_rate: float = 1e-3
+    losses: Mapping[str, float] = field(default_factory=dict)
+    locality: float = 0.1
+    locality_distance: float = 30.0
+    features: str | None = None
+    seed: int = 303
+    stop_loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tune(Job):
+    """Tune a copy of the generator until a code draws a photograph. Answers: ``Progress`` with what it costs,
+    ``TuningStep``..., ``TuningDone``; the tuning can then be drawn with.
+
+    Attributes:
+        run: the run's id, made by the caller.
+        generator: SHA-256 of the open generator.
+        code: the pivot, usually a result of a projection into W.
+        target: uint8 [S, S, 3], aligned.
+    """
+
+    kind = "long"
+    run: str
+    generator: str
+    code: Code
+    target: Pixels
+    settings: TuningSettings = field(default_factory=TuningSettings)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UseTuning(Job):
+    """Make a kept tuning ready to draw with; answers with ``TuningReady``."""
+
+    kind = "short"
+    generator: str
+    blob: bytes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

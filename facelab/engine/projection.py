@@ -182,9 +182,22 @@ def project(
     yield from run.descend(cancel)
 
 
+def load_features(path: str, device: torch.device) -> features.Features:
+    """The perceptual network of a weight file, on a device.
+
+    Raises:
+        MissingPart: there is no such file, or it is not a VGG16.
+    """
+    try:
+        stat = Path(path).stat()
+    except OSError as error:
+        raise MissingPart(f"cannot read the VGG16 weights {Path(path).name}: {error.strerror or error}") from error
+    return _features(path, stat.st_size, stat.st_mtime_ns, str(device))
+
+
 @functools.lru_cache(maxsize=1)
 def _features(path: str, size: int, changed: int, device: str) -> features.Features:
-    """The perceptual network of a file, kept for the next photograph; read anew when the file changes."""
+    """Kept for the next photograph; read anew when the file changes."""
     return features.load(path).to(device)
 
 
@@ -254,7 +267,7 @@ class _Run:
         self.basis: Basis = yield from measure(self.model)
         self.features = None
         if s.features is not None and (not s.losses or s.losses.get(losses.Perceptual.name)):
-            self.features = self._load_features(s.features)
+            self.features = load_features(s.features, self.device)
             yield None
         self.weights = dict(s.losses) or losses.default_weights(self.features is not None)
         losses.checked(self.weights)
@@ -278,7 +291,7 @@ class _Run:
         rows = 1 if s.space == "w" else network.num_ws
         x = self.basis.to_x(self.start)
         x = x.mean(1, keepdim=True) if rows == 1 else x
-        random = _random(s.seed, 0)
+        random = random_stream(s.seed, 0)
         maps = [torch.randn(shape, generator=random).to(self.device) for shape in shapes]
         self.state = _State.fresh(x.contiguous(), maps)
         self.optimiser: _Adam | _LBFGS = _Adam(s.learning_rate) if s.optimiser == "adam" else _LBFGS()
@@ -293,13 +306,6 @@ class _Run:
         if not (self.settings.coarse_to_fine and self.network.has_previews and full > _COARSE):
             return [(0, full)]
         return [(0, _COARSE), (max(1, round(self.settings.steps * (1 - _FULL_SHARE))), full)]
-
-    def _load_features(self, path: str) -> features.Features:
-        try:
-            stat = Path(path).stat()
-        except OSError as error:
-            raise MissingPart(f"cannot read the VGG16 weights {Path(path).name}: {error.strerror or error}") from error
-        return _features(path, stat.st_size, stat.st_mtime_ns, str(self.device))
 
     def _start(self) -> Generator[None, None, Tensor]:
         """The code that the run starts from; returns ws [1, L, C]."""
@@ -349,8 +355,8 @@ class _Run:
 
     def _losses(self, resolution: int) -> losses.Sum:
         return losses.Sum(
-            self.weights, _resample(self.target, resolution),
-            None if self.mask is None else _resample(self.mask, resolution), self.features,
+            self.weights, resample(self.target, resolution),
+            None if self.mask is None else resample(self.mask, resolution), self.features,
         )  # fmt: skip
 
     # -- the descent --------------------------------------------------------------------------------------------------
@@ -600,7 +606,7 @@ class _Adam:
         fading = max(0.0, 1 - state.step / settings.steps / 0.75) ** 2
         if settings.initial_noise and fading:
             # A random stream of its own for every step: a run that goes on needs no generator's state.
-            noise = torch.randn((1, 1, x.shape[2]), generator=_random(settings.seed, 1 + state.step))
+            noise = torch.randn((1, 1, x.shape[2]), generator=random_stream(settings.seed, 1 + state.step))
             x = x + noise.to(x.device) * (settings.initial_noise * fading)
         yield from evaluation.run(x, state.maps)
         state.note(evaluation.terms["total"], evaluation.x, evaluation.maps)
@@ -800,12 +806,12 @@ def noise_works(model: Model) -> bool:
     return any(bool(t.any()) for t in strengths)
 
 
-def _random(seed: int, stream: int) -> torch.Generator:
+def random_stream(seed: int, stream: int) -> torch.Generator:
     """A random stream of a run's own."""
     return torch.Generator().manual_seed((seed << 24) + stream)
 
 
-def _resample(picture: Tensor, size: int) -> Tensor:
+def resample(picture: Tensor, size: int) -> Tensor:
     """A picture [1, c, S, S] at another size: averaged over areas when smaller, bilinear when larger."""
     if picture.shape[-1] >= size:
         return functional.interpolate(picture, size=(size, size), mode="area")
