@@ -299,6 +299,7 @@ class _Writer:
         self._late: dict[str, Write] = {}  # by run, the newest checkpoint that still has to be written
         self._due = 0.0
         self._asked = self._done = 0
+        self._last: dict[str, int] = {}  # by topic, the number of the last write asked for
         self._hurry = 0  # who waits for the late ones too
         self._refused: ProjectError | None = None
         self._errors: list[BaseException] = []
@@ -306,12 +307,14 @@ class _Writer:
         self._thread = threading.Thread(target=self._run, name="facelab project writer", daemon=True)
         self._thread.start()
 
-    def submit(self, write: Write) -> None:
+    def submit(self, write: Write, *topics: str) -> None:
+        """Make a write when those before it are made; reads of its topics wait for it."""
         with self._change:
             if self._closing:
                 raise ProjectError("the project is closed; open it again")
             self._queue.append(write)
             self._asked += 1
+            self._last |= dict.fromkeys(topics, self._asked)
             self._change.notify_all()
 
     def submit_late(self, key: str, write: Write) -> None:
@@ -326,10 +329,10 @@ class _Writer:
         with self._change:
             self._late.pop(key, None)
 
-    def settle(self, patience: float | None, *, late: bool = False) -> bool:
-        """Wait until all writes asked for so far are made, or the disk refuses; tells whether they are."""
+    def settle(self, patience: float | None, topic: str | None = None, *, late: bool = False) -> None:
+        """Wait until the writes of a topic, or all that were asked for so far, are made, or the disk refuses."""
         with self._change:
-            goal = self._asked
+            goal = self._asked if topic is None else self._last.get(topic, 0)
             self._hurry += late
             self._change.notify_all()
             try:
@@ -338,7 +341,6 @@ class _Writer:
                 )
             finally:
                 self._hurry -= late
-            return self._done >= goal and not (late and self._late)
 
     def retry(self) -> None:
         """Forget that the disk refused; the next attempt comes at once."""
@@ -591,8 +593,9 @@ class Project:
 
     def check(self) -> list[str]:
         """What SQLite finds wrong in the file; empty for a sound one. Reads all of it."""
-        found = [str(row[0]) for row in self._rows("PRAGMA integrity_check")]
-        found += [f"{table} row {row} points nowhere" for table, row, *_ in self._rows("PRAGMA foreign_key_check")]
+        self._writer.settle(_READ_PATIENCE)
+        found = [str(row[0]) for row in self._rows("", "PRAGMA integrity_check")]
+        found += [f"{table} row {row} points nowhere" for table, row, *_ in self._rows("", "PRAGMA foreign_key_check")]
         return [] if found == ["ok"] else [f for f in found if f != "ok"]
 
     # -- faces --
@@ -637,7 +640,7 @@ class Project:
             if png is not None:
                 db.execute("INSERT INTO thumbnails VALUES (?, ?)", (face, png))
 
-        self._writer.submit(write)
+        self._writer.submit(write, "faces")
         return face
 
     def faces(self, search: str = "", tag: str | None = None, order: str = "newest", deleted: bool = False) -> list[FaceRow]:
@@ -653,6 +656,7 @@ class Project:
         if order not in orders:
             raise BadArgument(f"faces are ordered by {', '.join(orders)}, not {order!r}")
         rows = self._rows(
+            "faces",
             "SELECT f.id, f.name, f.tags, f.created, f.generator, coalesce(g.family, ''), coalesce(g.resolution, 0), "
             "f.photo IS NOT NULL, f.run, f.deleted IS NOT NULL "
             "FROM faces f LEFT JOIN generators g ON g.sha256 = f.generator "
@@ -682,7 +686,7 @@ class Project:
 
     def tags(self) -> list[str]:
         """All tags of the library, in order of the alphabet."""
-        rows = self._rows("SELECT DISTINCT tags FROM faces WHERE deleted IS NULL")
+        rows = self._rows("faces", "SELECT DISTINCT tags FROM faces WHERE deleted IS NULL")
         return sorted({tag for (tags,) in rows for tag in self._tags_of(tags)}, key=lambda tag: (tag.casefold(), tag))
 
     def recipe(self, face: int) -> Recipe:
@@ -691,7 +695,7 @@ class Project:
         Raises:
             ProjectError: there is no such face, or its recipe is damaged.
         """
-        text = self._one("SELECT recipe FROM faces WHERE id = ?", (face,), f"face {face}")
+        text = self._one("faces", "SELECT recipe FROM faces WHERE id = ?", (face,), f"face {face}")
         value = self._lowered(text, "face", face)
         try:
             return Recipe.from_json(json.dumps(value))
@@ -701,37 +705,38 @@ class Project:
     def thumbnail(self, face: int) -> bytes | None:
         """A face's small PNG, or None."""
         rows = self._rows(
+            "faces",
             "SELECT CASE WHEN length(png) <= ? THEN png END FROM thumbnails WHERE face = ?", (_MAX_PICTURE, face)
         )
         return bytes(rows[0][0]) if rows and isinstance(rows[0][0], bytes) else None
 
     def photo(self, face: int) -> tuple[str, Floats | None] | None:
         """The photograph that a face was encoded from, and the crop in it [4, 2]; None for a face from nowhere else."""
-        rows = self._rows("SELECT photo, quad FROM faces WHERE id = ?", (face,))
+        rows = self._rows("faces", "SELECT photo, quad FROM faces WHERE id = ?", (face,))
         return (rows[0][0], self._corners(rows[0][1])) if rows and rows[0][0] is not None else None
 
     def set_thumbnail(self, face: int, png: bytes) -> None:
         """Give a face its small PNG."""
         data = _picture(png, "a thumbnail")
         # A face that was purged meanwhile takes none.
-        self._write("INSERT OR REPLACE INTO thumbnails SELECT id, ? FROM faces WHERE id = ?", (data, face))
+        self._write("faces", "INSERT OR REPLACE INTO thumbnails SELECT id, ? FROM faces WHERE id = ?", (data, face))
 
     def rename(self, face: int, name: str) -> None:
         """Give a face another name."""
-        self._write("UPDATE faces SET name = ? WHERE id = ?", (_short(name, "a name"), face))
+        self._write("faces", "UPDATE faces SET name = ? WHERE id = ?", (_short(name, "a name"), face))
 
     def set_tags(self, face: int, tags: Iterable[str]) -> None:
         """Give a face other tags."""
-        self._write("UPDATE faces SET tags = ? WHERE id = ?", (_plain(_tags(tags), "the tags"), face))
+        self._write("faces", "UPDATE faces SET tags = ? WHERE id = ?", (_plain(_tags(tags), "the tags"), face))
 
     def delete(self, faces: Iterable[int]) -> None:
         """Put faces into the bin; `restore` brings them back."""
         now = time.time()
-        self._write_many("UPDATE faces SET deleted = ? WHERE id = ? AND deleted IS NULL", [(now, f) for f in faces])
+        self._write_many("faces", "UPDATE faces SET deleted = ? WHERE id = ? AND deleted IS NULL", [(now, f) for f in faces])
 
     def restore(self, faces: Iterable[int]) -> None:
         """Bring faces back from the bin."""
-        self._write_many("UPDATE faces SET deleted = NULL WHERE id = ?", [(f,) for f in faces])
+        self._write_many("faces", "UPDATE faces SET deleted = NULL WHERE id = ?", [(f,) for f in faces])
 
     def purge(self, faces: Iterable[int]) -> None:
         """Delete faces for good: with their photograph, thumbnail, codes, and the runs that no other face came from.
@@ -748,7 +753,7 @@ class Project:
                     db.execute("DELETE FROM runs WHERE id = ?", (run,))
             _drop_unused(db)
 
-        self._writer.submit(write)
+        self._writer.submit(write, "faces", "runs")
         self._empty_log()
 
     # -- runs --
@@ -778,6 +783,7 @@ class Project:
             None if photo is None else _short(photo, "a photograph's name"), _quad(quad),
         )  # fmt: skip
         self._write(
+            "runs",
             "INSERT INTO runs (id, name, generator, status, created, settings, target, photo, quad) "
             "VALUES (?, ?, ?, 'running', ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET status = 'running'",
             values,
@@ -806,12 +812,13 @@ class Project:
                 (end, best, best, best, run),
             )
 
-        self._writer.submit(write)
+        self._writer.submit(write, "runs")
 
     def keep_step(self, run: str, step: int, ws: npt.ArrayLike) -> None:
         """Keep the code of a step, [L, C]."""
         array = frozen(ws, "the code")
         self._write(
+            "runs",
             "INSERT OR REPLACE INTO kept SELECT id, ?, ?, ? FROM runs WHERE id = ?",
             (int(step), json.dumps(array.shape), array.astype("<f4").tobytes(), run),
         )
@@ -855,11 +862,12 @@ class Project:
             if status == "done":
                 db.execute("DELETE FROM checkpoints WHERE run = ?", (run,))
 
-        self._writer.submit(write)
+        self._writer.submit(write, "runs")
 
     def runs(self) -> list[RunRow]:
         """All runs, the newest first."""
         rows = self._rows(
+            "runs",
             "SELECT id, name, status, steps, best, created, generator, settings FROM runs ORDER BY created DESC, rowid DESC"
         )
         return [
@@ -873,7 +881,7 @@ class Project:
         Where a run went on from a checkpoint, the later values count.
         """
         chunks: dict[str, list[tuple[int, npt.NDArray[np.float32]]]] = {}
-        for term, first, data in self._rows("SELECT term, first, data FROM losses WHERE run = ? ORDER BY rowid", (run,)):
+        for term, first, data in self._rows("runs", "SELECT term, first, data FROM losses WHERE run = ? ORDER BY rowid", (run,)):
             if not (isinstance(data, bytes) and isinstance(first, int) and 0 <= first < 1 << 24 and len(data) % 4 == 0):
                 raise ProjectError(f"the losses of run {run!r} in {self.path.name!r} are damaged")
             chunks.setdefault(str(term), []).append((first, np.frombuffer(data, "<f4")))
@@ -887,7 +895,7 @@ class Project:
 
     def kept_steps(self, run: str) -> list[int]:
         """The steps of a run whose codes are kept, in order."""
-        return [step for (step,) in self._rows("SELECT step FROM kept WHERE run = ? ORDER BY step", (run,))]
+        return [step for (step,) in self._rows("runs", "SELECT step FROM kept WHERE run = ? ORDER BY step", (run,))]
 
     def kept(self, run: str, step: int) -> Floats:
         """The code of a kept step, [L, C].
@@ -895,7 +903,7 @@ class Project:
         Raises:
             ProjectError: that step was not kept, or is damaged.
         """
-        rows = self._rows("SELECT shape, data FROM kept WHERE run = ? AND step = ?", (run, step))
+        rows = self._rows("runs", "SELECT shape, data FROM kept WHERE run = ? AND step = ?", (run, step))
         if not rows:
             raise ProjectError(f"step {step} of run {run!r} was not kept")
         try:
@@ -906,17 +914,17 @@ class Project:
     def last_checkpoint(self, run: str) -> tuple[int, bytes] | None:
         """The step and the blob that a run can go on from, or None."""
         self._writer.settle(_READ_PATIENCE, late=True)
-        rows = self._rows("SELECT step, data FROM checkpoints WHERE run = ?", (run,))
+        rows = self._rows("runs", "SELECT step, data FROM checkpoints WHERE run = ?", (run,))
         return (rows[0][0], bytes(rows[0][1])) if rows else None
 
     def target(self, run: str) -> bytes | None:
         """The aligned crop that a run encodes, a PNG."""
-        rows = self._rows("SELECT CASE WHEN length(target) <= ? THEN target END FROM runs WHERE id = ?", (_MAX_PICTURE, run))
+        rows = self._rows("runs", "SELECT CASE WHEN length(target) <= ? THEN target END FROM runs WHERE id = ?", (_MAX_PICTURE, run))
         return bytes(rows[0][0]) if rows and isinstance(rows[0][0], bytes) else None
 
     def run_photo(self, run: str) -> tuple[str, Floats | None] | None:
         """The photograph that a run encodes, and the crop in it [4, 2]."""
-        rows = self._rows("SELECT photo, quad FROM runs WHERE id = ?", (run,))
+        rows = self._rows("runs", "SELECT photo, quad FROM runs WHERE id = ?", (run,))
         return (rows[0][0], self._corners(rows[0][1])) if rows and rows[0][0] is not None else None
 
     def run_code(self, run: str) -> Code | None:
@@ -925,7 +933,7 @@ class Project:
         Raises:
             ProjectError: it is damaged.
         """
-        rows = self._rows("SELECT code FROM runs WHERE id = ?", (run,))
+        rows = self._rows("runs", "SELECT code FROM runs WHERE id = ?", (run,))
         if not rows or rows[0][0] is None:
             return None
         try:
@@ -941,7 +949,7 @@ class Project:
             db.execute("DELETE FROM runs WHERE id = ?", (run,))
             _drop_unused(db)
 
-        self._writer.submit(write)
+        self._writer.submit(write, "runs")
         self._empty_log()
 
     # -- directions, generators, small values --
@@ -949,6 +957,7 @@ class Project:
         """Keep a direction; the same one twice is kept once."""
         value = _plain(direction.to_json(), "a direction")
         self._write(
+            "directions",
             "INSERT OR IGNORE INTO directions VALUES (?, ?, ?, ?, ?)",
             (direction.digest, direction.generator, _short(direction.name, "a name"), value, time.time()),
         )
@@ -960,6 +969,7 @@ class Project:
             ProjectError: one of them is damaged.
         """
         rows = self._rows(
+            "directions",
             "SELECT value FROM directions WHERE ?1 IS NULL OR generator = ?1 ORDER BY created, rowid", (generator,)
         )
         try:
@@ -969,28 +979,30 @@ class Project:
 
     def delete_direction(self, direction: Direction) -> None:
         """Drop a direction."""
-        self._write("DELETE FROM directions WHERE digest = ?", (direction.digest,))
+        self._write("directions", "DELETE FROM directions WHERE digest = ?", (direction.digest,))
 
     def note_generator(
         self, sha256: str, path: str | Path | None, name: str, *, family: str = "", resolution: int = 0
     ) -> None:
         """Remember where a generator lies, so that a face can say which file draws it."""
-        self._write(
-            "INSERT OR REPLACE INTO generators VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                _short(sha256, "a generator"), _short(name, "a name"), None if path is None else _short(str(path), "a path"),
-                _short(family, "a family"), int(resolution), time.time(),
-            ),
+        row = (
+            _short(sha256, "a generator"), _short(name, "a name"), None if path is None else _short(str(path), "a path"),
+            _short(family, "a family"), int(resolution), time.time(),
         )  # fmt: skip
+        self._writer.submit(
+            lambda db: db.execute("INSERT OR REPLACE INTO generators VALUES (?, ?, ?, ?, ?, ?)", row),
+            "generators",
+            "faces",  # whose rows tell family and resolution
+        )
 
     def generators(self) -> list[GeneratorRow]:
         """The generators that were noted, the last seen first."""
-        rows = self._rows("SELECT sha256, name, path, family, resolution, seen FROM generators ORDER BY seen DESC")
+        rows = self._rows("generators", "SELECT sha256, name, path, family, resolution, seen FROM generators ORDER BY seen DESC")
         return [GeneratorRow(*row) for row in rows]
 
     def meta(self, key: str, default: Any = None) -> Any:
         """A small JSON value that was kept under a key."""
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        rows = self._rows("meta", "SELECT value FROM meta WHERE key = ?", (key,))
         try:
             return json.loads(rows[0][0]) if rows else default
         except (ValueError, TypeError, RecursionError) as error:
@@ -1000,14 +1012,14 @@ class Project:
         """Keep a small JSON value under a key; the key "facelab..." is the project's own."""
         if key.startswith("facelab"):
             raise BadArgument("keys that begin with facelab are the project's own")
-        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_short(key, "a key"), _plain(value, f"the entry {key!r}")))
+        self._write("meta", "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_short(key, "a key"), _plain(value, f"the entry {key!r}")))
 
     # -- inside --
-    def _write(self, sql: str, values: tuple[Any, ...]) -> None:
-        self._writer.submit(lambda db: db.execute(sql, values))
+    def _write(self, topic: str, sql: str, values: tuple[Any, ...]) -> None:
+        self._writer.submit(lambda db: db.execute(sql, values), topic)
 
-    def _write_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        self._writer.submit(lambda db: db.executemany(sql, rows))
+    def _write_many(self, topic: str, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._writer.submit(lambda db: db.executemany(sql, rows), topic)
 
     def _empty_log(self) -> None:
         """Carry the log over and empty it, so that nothing that was purged stays in it."""
@@ -1046,13 +1058,14 @@ class Project:
         except sqlite3.Error as error:
             raise _sentence(path or self.path, error, doing) from error
 
-    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        self._writer.settle(_READ_PATIENCE)
+    def _rows(self, topic: str, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        # Other topics' writes are not waited for: the checkpoint of a large run takes a third of a second.
+        self._writer.settle(_READ_PATIENCE, topic)
         with self._reading(), self._lock:
             return self._reader.execute(sql, values).fetchall()
 
-    def _one(self, sql: str, values: tuple[Any, ...], name: str) -> Any:
-        rows = self._rows(sql, values)
+    def _one(self, topic: str, sql: str, values: tuple[Any, ...], name: str) -> Any:
+        rows = self._rows(topic, sql, values)
         if not rows:
             raise ProjectError(f"the project {self.path.name!r} has no {name}")
         return rows[0][0]
@@ -1060,12 +1073,14 @@ class Project:
     def _lowered(self, text: object, column: str, owner: int | str) -> Any:
         """JSON text with its arrays put back."""
         (size,) = self._rows(
+            f"{column}s",
             f"SELECT coalesce(sum(length(data)), 0) FROM arrays WHERE digest IN (SELECT digest FROM uses WHERE {column} = ?)",
             (owner,),
         )[0]
         if size > _MAX_ARRAYS:
             raise ProjectError(f"{column} {owner} of {self.path.name!r} is larger than a face can be")
         rows = self._rows(
+            f"{column}s",
             f"SELECT digest, type, shape, data FROM arrays WHERE digest IN (SELECT digest FROM uses WHERE {column} = ?)", (owner,)
         )
         try:
@@ -1160,6 +1175,7 @@ def _prepare(db: sqlite3.Connection, path: Path, fresh: bool) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
+    db.execute("PRAGMA journal_size_limit = 16777216").fetchall()  # one large checkpoint must not leave its size behind
     migrate(db, path, 0 if fresh else version)
 
 

@@ -426,6 +426,25 @@ def test_that_a_bug_in_one_write_stops_no_other(project: Project) -> None:
     assert [f.name for f in project.faces()] == ["a"]
 
 
+def test_that_a_read_waits_for_writes_of_its_own_kind_only(project: Project) -> None:
+    face = project.add_face(recipe(), "a")
+    project.flush()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def large(db: sqlite3.Connection) -> None:
+        begun.set()
+        assert go_on.wait(20)
+
+    project._writer.submit(large, "runs")
+    assert begun.wait(20)
+    project.set_meta("x", 1)
+    assert [f.id for f in project.faces()] == [face]
+    assert project.recipe(face) == recipe()
+    threading.Timer(0.05, go_on.set).start()
+    assert project.meta("x") == 1
+    assert go_on.is_set()
+
+
 def test_that_many_threads_may_use_a_project(project: Project) -> None:
     failures = []
 
