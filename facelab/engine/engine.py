@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from functools import singledispatchmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -57,12 +57,17 @@ from facelab.latent.path import Morph, times
 from facelab.latent.recipe import Recipe
 from facelab.media.picture import save_picture
 from facelab.media.sheet import PAPER, sheet
-from facelab.media.video import VideoWriter
+from facelab.media.video import MAX_SIDE, VideoWriter
 
 MODELS = 3  # generators that stay in memory
 TILES = 128 << 20  # bytes of finished tiles that are kept
 MAX_FRAMES = 1_000_000  # of one video
 COARSE = 32  # pixels; a picture smaller than this shows nobody anything
+PATIENCE = 0.03  # seconds for which nobody needs a coarse picture; its colours are not those of the whole one
+SLOW = 512  # pixels; from this size on a generator takes so long that coarse tiles come first
+
+
+_Batch: TypeAlias = tuple[list[int], Model, Floats, Look]  # places among the recipes, generator, codes, look
 
 
 class TorchEngine:
@@ -161,7 +166,7 @@ class TorchEngine:
 
     @_run.register
     def _thumbnails(self, job: Thumbnails, cancel: threading.Event) -> Iterator[Answer | None]:
-        yield from self.draw(job.recipes, job.resolution)
+        yield from self.draw(job.recipes, job.resolution, exact=True)
 
     @_run.register
     def _resolve(self, job: Resolve, cancel: threading.Event) -> Iterator[Answer | None]:
@@ -187,20 +192,22 @@ class TorchEngine:
         plane = job.plane
         template = (job.template or Recipe.of(plane.origin)).change(sources=(plane.origin,), weights=())
         model = self.model(plane.generator, template.tuning)
-        side = model.check_resolution(job.resolution)
+        side = job.resolution
         name = (plane.generator, template.digest, plane.digest, job.step)
         found = [cell for cell in job.cells if self._tiles.get((*name, cell, side)) is not None]
         if found:
             yield self._cached(name, found, side)
         left = [cell for cell in job.cells if cell not in set(found)]
-        coarse = max(COARSE // 2, side // 4)
-        for size in (coarse, side) if model.network.has_previews and coarse < side else (side,):
-            count = model.batch(size)
+        own = model.network.resolution
+        coarse = next((size for size in model.network.preview_resolutions() if COARSE // 2 <= size < side), side)
+        for size in (coarse, side) if model.network.has_previews and own >= SLOW and coarse < side else (side,):
+            count = model.batch(size if size < side else own)
             for start in range(0, len(left), count):
                 cells = left[start : start + count]
                 fresh = [cell for cell in cells if self._tiles.get((*name, cell, size)) is None]
                 codes = [plane.at(i * job.step, j * job.step) for i, j in fresh]
-                for images in self.draw([template.change(sources=(c,)) for c in codes], size) if fresh else ():
+                recipes = [template.change(sources=(c,)) for c in codes]
+                for images in self.draw(recipes, size, exact=size == side) if fresh else ():
                     if images is None:
                         yield None
                         continue
@@ -213,14 +220,16 @@ class TorchEngine:
         return Tiles(tuple(cells), read_only(np.stack([t for t in tiles if t is not None])), side)
 
     def draw(
-        self, recipes: Sequence[Recipe], resolution: int | None = None, *, coarse: bool = False
+        self, recipes: Sequence[Recipe], resolution: int | None = None, *, coarse: bool = False, exact: bool = False
     ) -> Iterator[Images | None]:
         """Draw recipes, each with its own generator.
 
         Args:
             recipes: at least one; their generators give one size.
             resolution: where to stop; None is the generator's own.
-            coarse: answer with coarse pictures on the way.
+            coarse: answer with coarse pictures on the way, where it takes long.
+            exact: draw at the generator's own size, and bring the pictures to ``resolution`` (any one). A picture that
+                stops early costs less, but only looks like the whole one: later layers add to its colours.
 
         Yields:
             ``Images`` of all recipes in their order, the last one ``final``; None between the stages.
@@ -230,63 +239,63 @@ class TorchEngine:
             WrongGenerator: a generator is not open.
             OutOfMemory: not even one picture fits.
         """
+        if exact and resolution is not None and not 1 <= resolution <= MAX_SIDE:
+            raise BadArgument(f"a picture is 1 to {MAX_SIDE} pixels wide, not {resolution}")
         clock = _Clock()
-        for pixels, side in self._drawing(recipes, resolution, coarse):
-            clock.stop()
-            if pixels is None:
-                yield None
-            else:
-                yield Images(read_only(pixels), pixels.shape[1], pixels.shape[1] == side, clock.spent)
-            clock.start()
-
-    def _drawing(
-        self, recipes: Sequence[Recipe], resolution: int | None, coarse: bool
-    ) -> Iterator[tuple[Pixels | None, int]]:
-        """Items of ``draw``: pixels or None, and the size that was asked for."""
-        batches, side, previews = self._batches(recipes, resolution)
-        if len(batches) == 1:
-            ((indices, model, ws, look),) = batches
-            order = np.argsort(indices)
-            for pixels in self._draw(model, ws, look, side, coarse):
-                yield None if pixels is None else pixels[order], side
-            return
-        for size in (COARSE, side) if coarse and previews and side > 2 * COARSE else (side,):
-            whole = np.empty((len(recipes), size, size, 3), np.uint8)
-            for indices, model, ws, look in batches:
-                for pixels in self._draw(model, ws, look, size, False):
-                    if pixels is not None:
-                        whole[indices] = pixels
-                    yield None, side
-            yield whole, side
-
-    def _batches(
-        self, recipes: Sequence[Recipe], resolution: int | None
-    ) -> tuple[list[tuple[list[int], Model, Floats, Look]], int, bool]:
-        """What can be drawn together: (places, generator, codes, look) of each batch, the size, whether previews come."""
-        if not recipes:
-            raise BadArgument("there is nothing to draw: give at least one recipe")
-        groups: dict[tuple[str, str | None, Look], list[int]] = {}
-        models: dict[tuple[str, str | None], Model] = {}
-        codes = []
-        for index, recipe in enumerate(recipes):
-            key = (recipe.generator, recipe.tuning)
-            model = models[key] = self.model(*key)
-            codes.append(model.ws(recipe))
-            groups.setdefault((*key, model.look(recipe)), []).append(index)
-        sides = {model.check_resolution(resolution) for model in models.values()}
+        batches = self._batches(recipes, None if exact else resolution)
+        models = {model.sha256: model for _, model, _, _ in batches}.values()
+        whole = resolution if exact and resolution is not None else 0
+        sides = {whole or model.check_resolution(resolution) for model in models}
         if len(sides) > 1:
             raise BadArgument(
                 "these faces belong to generators of different sizes; give a resolution that all can draw"
             )
         side = sides.pop()
+        previews = coarse and all(m.network.has_previews for m in models)
+        for pixels in self._drawing(batches, side, previews, exact):
+            clock.stop()
+            if pixels is None or (pixels.shape[1] < side and clock.spent < PATIENCE):
+                yield None
+            else:
+                yield Images(read_only(pixels), pixels.shape[1], pixels.shape[1] == side, clock.spent)
+            clock.start()
+
+    def _drawing(self, batches: Sequence[_Batch], side: int, coarse: bool, exact: bool) -> Iterator[Pixels | None]:
+        """The pictures of all batches, coarse ones first when wanted; None between the stages."""
+        if len(batches) == 1:
+            ((places, model, ws, look),) = batches
+            order = np.argsort(places)
+            for pixels in self._draw(model, ws, look, model.network.resolution if exact else side, coarse):
+                yield None if pixels is None else resized(pixels[order], side) if exact else pixels[order]
+            return
+        count = sum(len(places) for places, *_ in batches)
+        for size in (COARSE, side) if coarse and side > 2 * COARSE else (side,):
+            pictures = np.empty((count, size, size, 3), np.uint8)
+            for places, model, ws, look in batches:
+                for pixels in self._draw(model, ws, look, model.network.resolution if exact else size, False):
+                    if pixels is not None:
+                        pictures[places] = resized(pixels, size)
+                    yield None
+            yield pictures
+
+    def _batches(self, recipes: Sequence[Recipe], resolution: int | None) -> list[_Batch]:
+        """What can be drawn together, up to a resolution."""
+        if not recipes:
+            raise BadArgument("there is nothing to draw: give at least one recipe")
+        groups: dict[tuple[str, str | None, Look], list[int]] = {}
+        codes = []
+        for index, recipe in enumerate(recipes):
+            model = self.model(recipe.generator, recipe.tuning)
+            codes.append(model.ws(recipe))
+            groups.setdefault((recipe.generator, recipe.tuning, model.look(recipe)), []).append(index)
         batches = []
         for (sha256, tuning, look), places in groups.items():
-            model = models[sha256, tuning]
-            count = model.batch(side)
+            model = self.model(sha256, tuning)
+            count = model.batch(resolution or model.network.resolution)
             for start in range(0, len(places), count):
                 part = places[start : start + count]
                 batches.append((part, model, np.stack([codes[i] for i in part]), look))
-        return batches, side, all(m.network.has_previews for m in models.values())
+        return batches
 
     def _draw(self, model: Model, ws: Floats, look: Look, side: int, coarse: bool) -> Iterator[Pixels | None]:
         """Draw one batch; the last item is the whole pictures, earlier ones are coarse or None."""
@@ -310,7 +319,9 @@ class TorchEngine:
             yield Directions(found[: job.count])
             return
         if job.method == "factor":
-            yield Directions(directions.factors(resource(EMBEDDED_DIRECTIONS), model.sha256, model.network.num_ws, samples))
+            yield Directions(
+                directions.factors(resource(EMBEDDED_DIRECTIONS), model.sha256, model.network.num_ws, samples)
+            )
             return
         material = direction.Material(
             samples=samples,
@@ -365,7 +376,6 @@ class TorchEngine:
         instants = times(max(2, round(job.seconds * job.fps)), job.loop)
         model = self.model(morph.keys[0].generator, morph.keys[0].tuning)
         side = job.size or model.network.resolution
-        drawn = model.size_for(side)
         # What the frames are made of, by which a folder that was begun is gone on with.
         made = digest_of(
             [[k.digest for k in job.keys], job.seconds, job.fps, side, job.easing, job.interpolation, job.loop]
@@ -375,13 +385,9 @@ class TorchEngine:
         )
         try:
             while video.frames < len(instants):
-                chunk = instants[video.frames : video.frames + model.batch(drawn)]
-                for images in self.draw([morph(t) for t in chunk], drawn):
-                    if images is None:
-                        yield None
-                        continue
-                    for frame in images.pixels:
-                        video.add(resized(frame, side))
+                chunk = instants[video.frames : video.frames + model.batch(model.network.resolution)]
+                for frame in (yield from self._whole([morph(t) for t in chunk], side)):
+                    video.add(frame)
                 yield Progress(video.frames, len(instants), "drawing frames")
                 if cancel.is_set():
                     return
@@ -468,30 +474,31 @@ class TorchEngine:
                 f"{columns} × {rows} pictures of {side} px are more than {MAX_PIXELS // 10**6} million pixels; "
                 "take fewer or smaller ones"
             )
-        drawn = model.size_for(side)
+        count = model.batch(model.network.resolution)
         pictures: list[Pixels] = []
         while len(pictures) < len(recipes):
-            chunk = recipes[len(pictures) : len(pictures) + model.batch(drawn)]
-            pictures += [resized(one, side) for one in (yield from self._whole(chunk, drawn))]
+            chunk = recipes[len(pictures) : len(pictures) + count]
+            pictures += list((yield from self._whole(chunk, side)))
             yield Progress(len(pictures), len(recipes), "drawing faces")
             if cancel.is_set():
                 return None
         return pictures
 
-    def _whole(self, recipes: Sequence[Recipe], resolution: int | None) -> Generator[None, None, Pixels]:
-        """The finished pixels of ``draw``."""
-        for images in self.draw(recipes, resolution):
+    def _whole(self, recipes: Sequence[Recipe], side: int | None) -> Generator[None, None, Pixels]:
+        """The finished pixels [N, side, side, 3] of recipes."""
+        for images in self.draw(recipes, side, exact=True):
             if images is not None:
                 return images.pixels
             yield None
         raise AssertionError("draw always ends with pictures")
 
 
-def resized(picture: Pixels, side: int) -> Pixels:
-    """A square picture at another size, by Lanczos."""
-    if len(picture) == side:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
+def resized(pictures: Pixels, side: int) -> Pixels:
+    """Square pictures [N, r, r, 3] at another size, by Lanczos."""
+    if pictures.shape[1] == side:
+        return pictures
+    images = (Image.fromarray(one).resize((side, side), Image.Resampling.LANCZOS) for one in pictures)
+    return np.stack([np.asarray(image) for image in images])
 
 
 def _described(model: Model) -> str:

@@ -196,10 +196,6 @@ class Model:
             )
         return int(resolution)
 
-    def size_for(self, side: int) -> int:
-        """The smallest size at which this generator can stop that is at least ``side``, else its own."""
-        return next((size for size in self.network.preview_resolutions() if size >= side), self.network.resolution)
-
     @property
     def name(self) -> str:
         """What a person calls it."""

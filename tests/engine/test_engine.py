@@ -73,6 +73,10 @@ def drawn(engine: TorchEngine, *recipes: Recipe, resolution: int | None = None) 
     return answers(engine, Render(recipes=recipes, resolution=resolution), Images)[-1].pixels
 
 
+def small(engine: TorchEngine, *recipes: Recipe) -> np.ndarray:
+    return answers(engine, Thumbnails(recipes=recipes, resolution=64), Images)[-1].pixels
+
+
 def opened(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
@@ -183,7 +187,10 @@ def test_that_the_face_of_a_seed_is_what_the_network_draws(
     assert np.abs(pixels - plain.permute(0, 2, 3, 1).numpy()).max() <= 1
 
 
-def test_that_pictures_come_coarse_to_fine(engine: TorchEngine, seed: Callable[[int], Recipe]) -> None:
+def test_that_pictures_come_coarse_to_fine_where_it_takes_long(
+    engine: TorchEngine, seed: Callable[[int], Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0)
     images = answers(engine, Render(recipes=(seed(70),)), Images)
     assert [i.resolution for i in images] == [32, 64, 128]
     assert [i.final for i in images] == [False, False, True]
@@ -204,6 +211,22 @@ def test_that_many_pictures_come_in_the_order_of_their_recipes(
 def test_that_thumbnails_answer_once(engine: TorchEngine, seed: Callable[[int], Recipe]) -> None:
     (images,) = answers(engine, Thumbnails(recipes=(seed(1), seed(2)), resolution=64), Images)
     assert images.pixels.shape == (2, 64, 64, 3)
+
+
+def test_that_thumbnails_are_the_whole_picture_made_small(
+    engine: TorchEngine, seed: Callable[[int], Recipe], tmp_path: Path
+) -> None:
+    whole = drawn(engine, seed(1))[0]
+    reduced = np.asarray(Image.fromarray(whole).resize((48, 48), Image.Resampling.LANCZOS))
+    (images,) = answers(engine, Thumbnails(recipes=(seed(1),), resolution=48), Images)
+    assert np.array_equal(images.pixels[0], reduced)
+    (info,) = answers(engine, OpenGenerator(path=tiny(tmp_path)), GeneratorInfo)
+    mixed = (seed(1), Recipe.of(Code.from_seed(1, 16, info.sha256)))
+    (images,) = answers(engine, Thumbnails(recipes=mixed, resolution=48), Images)
+    assert np.array_equal(images.pixels[0], reduced)
+    refused(engine, Render(recipes=mixed), BadArgument, "different sizes")
+    for side in (0, -3, 100_000):
+        refused(engine, Thumbnails(recipes=mixed, resolution=side), BadArgument, "pixels wide")
 
 
 def test_that_no_yield_stands_inside_a_torch_context(engine: TorchEngine, seed: Callable[[int], Recipe]) -> None:
@@ -425,7 +448,10 @@ def plane(seed: Callable[[int], Recipe]) -> Plane:
     return Plane(origin=seed(1).sources[0], x=seed(2).sources[0], y=seed(3).sources[0])
 
 
-def test_that_tiles_come_coarse_first_and_all_of_them(engine: TorchEngine, plane: Plane) -> None:
+def test_that_tiles_of_a_slow_generator_come_coarse_first_and_all_of_them(
+    engine: TorchEngine, plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLOW", 128)
     cells = tuple((i, j) for i in range(-2, 3) for j in range(3))
     tiles = answers(engine, RenderTiles(plane=plane, template=None, cells=cells, step=0.5, resolution=64), Tiles)
     sizes = [t.resolution for t in tiles]
@@ -441,7 +467,7 @@ def test_that_a_tile_is_the_face_at_its_place(engine: TorchEngine, plane: Plane,
     job = RenderTiles(plane=plane, template=template, cells=((1, -2),), step=0.25, resolution=64)
     tile = answers(engine, job, Tiles)[-1].pixels
     face = Recipe(sources=(plane.at(0.25, -0.5),), psi=(0.6,))
-    assert np.abs(tile.astype(int) - drawn(engine, face, resolution=64)).max() <= 1
+    assert np.abs(tile.astype(int) - small(engine, face)).max() <= 1
 
 
 def test_that_tiles_drawn_before_come_at_once(
@@ -678,7 +704,7 @@ def test_that_a_plane_sheet_shows_its_corners(
     sheet = opened(path).astype(int)
     for number, (y, x) in ((1, (-64, 0)), (2, (-64, -64)), (3, (0, 0))):
         corner = sheet[y : (y + 64) or None, x : (x + 64) or None]
-        assert np.abs(corner - drawn(engine, seed(number), resolution=64)[0]).max() <= 1
+        assert np.abs(corner - small(engine, seed(number))[0]).max() <= 1
     answers(engine, replace(job, labels=True))
     assert opened(path).shape[1] > sheet.shape[1]
     refused(engine, replace(job, tile=8192, columns=tuple(map(float, range(90)))), BadArgument, "million pixels")
@@ -694,8 +720,8 @@ def test_that_a_mixing_table_takes_its_layers_from_the_rows(
     sheet = opened(path).astype(int)
     inside = tuple(float(n < 4) for n in range(info.num_ws))
     mixed = Recipe(sources=(seed(2).sources[0], seed(3).sources[0]), weights=(tuple(1 - x for x in inside), inside))
-    assert np.abs(sheet[-64:, -64:] - drawn(engine, mixed, resolution=64)[0]).max() <= 1
-    assert np.abs(sheet[-64:, :64] - drawn(engine, seed(3), resolution=64)[0]).max() <= 1
+    assert np.abs(sheet[-64:, -64:] - small(engine, mixed)[0]).max() <= 1
+    assert np.abs(sheet[-64:, :64] - small(engine, seed(3))[0]).max() <= 1
     refused(engine, replace(job, layers=(4, 40)), BadArgument, "range within")
     refused(engine, replace(job, rows=()), BadArgument, "at least one")
 
