@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
@@ -44,7 +45,7 @@ def _persistent_fields(key: object) -> tuple[Name, str, int]:
 
 
 class Archive:
-    """The entries of a zip file as views; only those stored as they are (torch compresses nothing)."""
+    """The entries of a zip file, as views where they are stored as they are."""
 
     def __init__(self, view: memoryview) -> None:
         self.view = view
@@ -63,25 +64,52 @@ class Archive:
                 raise UnsafeFile(f"the archive has two entries named {printable(entry.filename)!r}")
             self.entries[entry.filename] = entry
 
-    def read(self, name: str) -> memoryview:
-        """The bytes of one entry."""
+    def read(self, name: str, *, room: int = 0) -> memoryview:
+        """The bytes of one entry.
+
+        Args:
+            name: of the entry.
+            room: how many bytes a compressed entry may unpack to; 0 refuses compression (torch uses none).
+
+        Raises:
+            UnsafeFile: it is compressed and has no room, or declares what is not there.
+            CheckpointError: it is missing, encrypted, damaged or cut off.
+        """
         entry = self.entries.get(name)
         if entry is None:
             raise CheckpointError(f"the archive lacks its entry {printable(name)!r}; it may be cut off")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise UnsafeFile(f"the archive's entry {printable(name)!r} is compressed, which torch never does")
         if entry.flag_bits & 1:
             raise CheckpointError(f"the archive's entry {printable(name)!r} is encrypted")
+        stored = entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
+        if not stored and (not room or entry.compress_type != zipfile.ZIP_DEFLATED):
+            raise UnsafeFile(f"the archive's entry {printable(name)!r} is compressed, which torch never does")
+        if not stored and entry.file_size > room:
+            raise UnsafeFile(
+                f"the archive's entry {printable(name)!r} unpacks to {entry.file_size} bytes, much more than it holds"
+            )
         header = bytes(self.view[entry.header_offset : entry.header_offset + 30])
         if len(header) != 30 or header[:4] != b"PK\x03\x04":
             raise CheckpointError("the archive is damaged: an entry is not where it should be")
         name_length, extra_length = struct.unpack("<HH", header[26:30])
         start = entry.header_offset + 30 + name_length + extra_length
-        if start + entry.file_size > len(self.view):
+        if start + entry.compress_size > len(self.view):
             raise UnsafeFile(
-                f"the archive's entry {printable(name)!r} declares {entry.file_size} bytes, more than the file holds"
+                f"the archive's entry {printable(name)!r} declares {entry.compress_size} bytes, more than the file holds"
             )
-        return self.view[start : start + entry.file_size]
+        raw = self.view[start : start + entry.compress_size]
+        return raw if stored else _inflate(raw, entry.file_size)
+
+
+def _inflate(raw: memoryview, size: int) -> memoryview:
+    """Unpack a deflated entry of ``size`` bytes, and not one byte more."""
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        unpacked = unpacker.decompress(raw, size + 1)
+    except zlib.error as error:
+        raise CheckpointError(f"the archive is damaged: {printable(error)}") from None
+    if len(unpacked) != size:
+        raise CheckpointError("the archive is damaged: an entry has another size than it declares")
+    return memoryview(unpacked)
 
 
 class _ViewFile:

@@ -156,18 +156,29 @@ def product(sizes: tuple[int, ...]) -> int:
     return result
 
 
-_NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][0-9]{1,4}|O8?)")
+_NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][0-9]{1,8}|O8?)")
 
 
 def _dtype(machine: Machine, args: tuple[Any, ...]) -> DType:
     text = args[0] if args else None
     if isinstance(text, bytes | memoryview):
         text = bytes(text[:16]).decode("latin-1")
+    return DType(numpy_type(text, objects=machine.objects))
+
+
+def numpy_type(text: object, *, objects: bool = False) -> np.dtype[Any]:
+    """The numpy type of a name like ``<f4``: numbers, booleans, text, and Python objects where allowed.
+
+    Raises:
+        UnsafeFile: it is another one.
+    """
     if not isinstance(text, str) or not _NUMBERS.fullmatch(text):
         raise UnsafeFile(f"the file holds an array of the type {printable(text)!r}, which is no plain number")
-    if "O" in text and not machine.objects:
-        raise UnsafeFile("the file holds an array of Python objects; facelab reads plain numbers only")
-    return DType(np.dtype(object if "O" in text else text))
+    if "O" in text:
+        if not objects:
+            raise UnsafeFile("the file holds an array of Python objects; facelab reads plain numbers only")
+        return np.dtype(object)
+    return np.dtype(text)
 
 
 def _build_dtype(box: DType, state: object) -> None:
@@ -178,11 +189,18 @@ def _build_dtype(box: DType, state: object) -> None:
         box.dtype = box.dtype.newbyteorder(fields[1])
 
 
-def _view(raw: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> Array:
+def array_view(
+    raw: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool, *, exact: bool = True
+) -> Array:
+    """A read-only array over ``raw``, which must hold what the shape declares (at least, if not ``exact``).
+
+    Raises:
+        UnsafeFile: it holds less or more.
+    """
     declared = product(shape) * dtype.itemsize
-    if declared != len(raw):
+    if declared > len(raw) or (exact and declared != len(raw)):
         raise UnsafeFile(f"the file declares an array of {declared} bytes and holds {len(raw)} for it")
-    flat = np.frombuffer(raw, dtype) if declared else np.zeros(0, dtype)
+    flat = np.frombuffer(raw[:declared], dtype) if declared else np.zeros(0, dtype)
     array = flat.reshape(shape, order="F" if fortran else "C")
     array.flags.writeable = False
     return array
@@ -206,21 +224,21 @@ def _build_array(machine: Machine, box: ArrayBox, state: object) -> None:
             raise UnsafeFile("the file holds an array of Python objects; facelab reads plain numbers only")
         box.objects = raw
     else:
-        box.array = _view(as_bytes(machine, raw), dtype.dtype, _sizes(shape), bool(fortran))
+        box.array = array_view(as_bytes(machine, raw), dtype.dtype, _sizes(shape), bool(fortran))
 
 
 def _array_from_buffer(machine: Machine, args: tuple[Any, ...]) -> ArrayBox:
     raw, dtype, shape, order = _tuple(args, 4)
     if not isinstance(dtype, DType) or dtype.dtype.hasobject or order not in ("C", "F"):
         raise ValueError("an array has no type or order")
-    return ArrayBox(_view(as_bytes(machine, raw), dtype.dtype, _sizes(shape), order == "F"))
+    return ArrayBox(array_view(as_bytes(machine, raw), dtype.dtype, _sizes(shape), order == "F"))
 
 
 def _scalar(machine: Machine, args: tuple[Any, ...]) -> object:
     dtype, raw = _tuple(args, 2)
     if not isinstance(dtype, DType) or dtype.dtype.hasobject:
         raise UnsafeFile("the file holds a scalar that is no plain number")
-    return _view(as_bytes(machine, raw), dtype.dtype, (), fortran=False).item()
+    return array_view(as_bytes(machine, raw), dtype.dtype, (), fortran=False).item()
 
 
 def _encode(machine: Machine, args: tuple[Any, ...]) -> bytes:

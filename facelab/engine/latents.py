@@ -6,19 +6,15 @@ The face file is specified in docs/formats.md.
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from facelab.errors import AmbiguousLatent, BadArgument, CheckpointError, LatentError, UnknownFormat
+from facelab.errors import AmbiguousLatent, BadArgument, LatentError
 from facelab.files import replacing
 from facelab.jobs import read_only
 from facelab.latent.code import Code, Floats
@@ -140,7 +136,7 @@ def load_latents(path: str | os.PathLike[str], space: str | None = None) -> Floa
     if space not in (None, "w+", "w", "z"):
         raise BadArgument(f"space must be 'w+', 'w' or 'z', not {space!r}")
     path = Path(path)
-    array = _numbers(_contents(path), path.name)
+    array = _numbers(arrays_of(path), path.name)
     while array.ndim > 3 and 1 in array.shape[:-2]:
         array = array.squeeze(next(i for i, n in enumerate(array.shape[:-2]) if n == 1))
     if array.ndim == 1:
@@ -164,10 +160,10 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     Raises:
         LatentError: the file is missing, damaged, or asks for code to be run.
     """
-    value = _contents(path)
-    if isinstance(value, dict) and value and all(isinstance(a, np.ndarray) for a in value.values()):
-        return {str(name): a for name, a in value.items()}
-    return _find(value, 0)
+    from facelab.checkpoints.latents import read_arrays  # leads to torch, which the desk must not load
+
+    _check_size(path)
+    return read_arrays(path)
 
 
 def codes_of(
@@ -264,73 +260,9 @@ def _check_size(path: Path) -> int:
     return size
 
 
-def _contents(path: Path) -> Any:
-    """What lies in the file: arrays, or builtin containers of them."""
-    _check_size(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-        if head.startswith(b"\x93NUMPY"):
-            try:
-                return np.load(path, allow_pickle=False)
-            except ValueError:
-                return _objects(path)
-        if head[8:9] == b"{":
-            with safe_open(path, framework="numpy") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if head.lstrip()[:1] == b"[":
-            return np.array([json.loads(line) for line in path.read_text("ascii").splitlines() if line.strip()])
-        if head.startswith(b"PK") and _is_npz(path):
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
-        raise LatentError(f"{path.name!r} is damaged or cut off; copy it again or choose another file") from error
-    return _pickled(path)
-
-
-def _is_npz(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    if sum(e.file_size for e in entries) > MAX_BYTES:
-        raise LatentError(f"{path.name!r} unpacks to more than {MAX_BYTES >> 20} MB, more than a file of latents")
-    return bool(entries) and all(e.filename.endswith(".npy") for e in entries)
-
-
-def _pickled(path: Path) -> Any:
-    """The contents of a pickle or of what ``torch.save`` wrote, read by the reader of checkpoints."""
-    from facelab.checkpoints.source import open_source, read_contents  # leads to torch, which the desk must not load
-
-    try:
-        with open_source(path) as source:
-            return read_contents(source, objects=True).value
-    except CheckpointError as error:
-        if isinstance(error, UnknownFormat):
-            raise LatentError(f"{path.name!r} is no file of latents that facelab knows") from error
-        raise LatentError(str(error)) from error
-
-
-def _objects(path: Path) -> Any:
-    """The contents of a .npy of Python objects, as older encoders wrote their results: a pickle behind a header."""
-    from facelab.checkpoints.source import open_source
-    from facelab.checkpoints.unpickle import Machine
-
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            _, _, dtype = read(file)
-            start = file.tell()
-        if not dtype.hasobject:
-            raise LatentError(f"{path.name!r} is damaged or cut off; copy it again or choose another file")
-        with open_source(path) as source:
-            return Machine(source.view[start:], objects=True).run()
-    except CheckpointError as error:
-        raise LatentError(str(error)) from error
-
-
-def _numbers(value: Any, name: str) -> np.ndarray:
-    """The one array of codes in a file's contents."""
-    found = _find(value, 0)
+def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """The one array of codes among those of a file."""
+    found = {key: a for key, a in arrays.items() if a.dtype.kind in "fiu" and a.ndim}
     if not found:
         raise LatentError(f"{name!r} holds no array of numbers; is it a generator or a picture?")
     named = [found[key] for key in _KEYS if key in found]
@@ -346,28 +278,3 @@ def _numbers(value: Any, name: str) -> np.ndarray:
     if array.dtype.kind not in "fiu" or array.size > MAX_NUMBERS:
         raise LatentError(f"{name!r} holds no array of numbers that could be codes")
     return np.asarray(array, np.float32)
-
-
-def _find(value: Any, depth: int) -> dict[str, np.ndarray]:
-    """Arrays of numbers in builtin containers, by their own key."""
-    value = getattr(value, "objects", None) or value  # an array of Python objects is the list of them
-    array = _array(value)
-    if array is not None:
-        return {"": array} if array.dtype.kind in "fiu" and array.ndim else {}
-    found: dict[str, np.ndarray] = {}
-    if depth < 3 and isinstance(value, Mapping):
-        for key, inner in itertools.islice(value.items(), 10_000):
-            for sub, one in _find(inner, depth + 1).items():
-                found.setdefault(sub or str(key), one)
-    elif depth < 3 and isinstance(value, list | tuple):
-        parts = [one for inner in value[:10_000] for one in _find(inner, depth + 1).values()]
-        if parts and len({p.shape for p in parts}) == 1:
-            found[""] = np.stack(parts)
-    return found
-
-
-def _array(value: Any) -> np.ndarray | None:
-    if isinstance(value, np.ndarray):
-        return value
-    box = getattr(value, "array", None)  # the reader's stand-ins for tensors and arrays
-    return box if isinstance(box, np.ndarray) else None

@@ -111,13 +111,16 @@ def test_that_a_conversion_keeps_every_bit(row: dict[str, Any], tmp_path: Path) 
 @pytest.mark.parametrize("row", _HOSTILE, ids=_by_id)
 def test_that_a_hostile_file_is_refused_in_one_sentence(row: dict[str, Any]) -> None:
     before = set(Path("/tmp").glob("facelab_pwned*"))
+    sentence = None
     try:
         checkpoints.load(_ROOT / row["file"])
     except CheckpointError as error:
-        assert len(str(error)) > 20
-        assert "\n" not in str(error)
-    else:
+        sentence = str(error)
+    if sentence is None:
         assert row["expect"] == "no-harm"
+    else:
+        assert len(sentence) > 20
+        assert "\n" not in sentence
     assert set(Path("/tmp").glob("facelab_pwned*")) == before
 
 

@@ -181,7 +181,7 @@ ALL = (
 )
 
 
-@pytest.mark.parametrize("make, option", ALL)
+@pytest.mark.parametrize(("make", "option"), ALL)
 def test_that_saving_and_loading_changes_nothing(make: Callable[[str], Network], option: str, tmp_path: Path) -> None:
     network = make(option)
     checkpoints.save(network, tmp_path / "a.safetensors", {"name": "tiny", "licence": "CC0-1.0"})
@@ -240,7 +240,7 @@ def test_that_the_embedded_generator_opens_and_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    ("change", "said"),
     [
         (lambda g: g.state["_modules"].pop("mapping"), "no generator"),
         (lambda g: setattr(g.state["_modules"]["synthesis"], "kind", "Evil"), "'Evil'"),

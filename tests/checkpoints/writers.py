@@ -190,7 +190,7 @@ def nvidia_module(network: Network) -> Persistent:
                 layer.state["_buffers"].setdefault(name, None)
             layer.state["_modules"]["affine"] = _dense(tensors, f"{path}affine.", 1, "linear")
             synthesis.state["_modules"][table["name"]] = layer
-    generator = Persistent(
+    return Persistent(
         "Generator",
         {
             "_parameters": collections.OrderedDict(),
@@ -204,7 +204,6 @@ def nvidia_module(network: Network) -> Persistent:
             "num_ws": network.num_ws,
         },
     )
-    return generator
 
 
 def snapshot(network: Network) -> dict[str, Any]:

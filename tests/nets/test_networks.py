@@ -60,8 +60,8 @@ def test_that_stylegan3_draws_what_the_paper_says(option: str) -> None:
     torch.testing.assert_close(network.synthesize(ws, transform=moved), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("up, down", [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (3, 1), (1, 3)])
-@pytest.mark.parametrize("before, after", [(0, 0), (3, 5), (-3, 2), (4, -5), (-1, -1)])
+@pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (3, 1), (1, 3)])
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 5), (-3, 2), (4, -5), (-1, -1)])
 @pytest.mark.parametrize("taps", [1, 2, 12])
 def test_that_a_line_is_filtered_as_if_zeros_were_inserted(
     up: int, down: int, before: int, after: int, taps: int
@@ -170,7 +170,7 @@ def test_that_what_does_not_fit_a_network_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    ("change", "said"),
     [
         ({"resolution": 24}, "power of two"),
         ({"channels": [4]}, "channels"),
