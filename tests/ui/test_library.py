@@ -209,7 +209,9 @@ def test_that_the_menu_offers_slots_plane_and_export(qtbot: QtBot, panel: Librar
 
 
 @pytest.mark.slow
-def test_that_five_thousand_faces_open_at_once_and_scroll_smoothly(qtbot: QtBot, opened: Session, client: Client) -> None:
+def test_that_five_thousand_faces_open_at_once_and_scroll_smoothly(
+    qtbot: QtBot, opened: Session, client: Client
+) -> None:
     png = thumbnail_png(image_of(fakes.draw(fakes.ws_of(face(0)), 96)))
     for seed in range(5000):
         opened.project.add_face(face(seed), f"face {seed}", thumbnail=png)

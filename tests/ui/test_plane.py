@@ -268,7 +268,9 @@ def test_that_an_encoded_face_takes_the_whole_plane_into_w(
     ws = np.random.RandomState(3).randn(fakes.NUM_WS, fakes.W_DIM).astype(np.float32)
     face = Code(array=ws, space="w+", generator=fakes.SHA, origin={"photo": "me.jpg"})
     panel.set_anchor("y", Recipe.of(face))
-    qtbot.waitUntil(lambda: panel.session.state.plane is not None and panel.session.state.plane.space == "w+", timeout=5000)
+    qtbot.waitUntil(
+        lambda: panel.session.state.plane is not None and panel.session.state.plane.space == "w+", timeout=5000
+    )
     plane = panel.session.state.plane
     assert plane is not None
     np.testing.assert_allclose(plane.y.array, ws, atol=1e-6)  # type: ignore[union-attr]
@@ -279,7 +281,9 @@ def test_that_a_mixed_face_becomes_an_anchor_that_looks_like_it(qtbot: QtBot, pa
     a, b = (Code.from_seed(s, fakes.Z_DIM, fakes.SHA) for s in (5, 6))
     mixed = Recipe(sources=(a, b), weights=((1.0,), (1.0,)))
     panel.set_anchor("origin", mixed)
-    qtbot.waitUntil(lambda: panel.session.state.plane is not None and panel.session.state.plane.space == "w+", timeout=5000)
+    qtbot.waitUntil(
+        lambda: panel.session.state.plane is not None and panel.session.state.plane.space == "w+", timeout=5000
+    )
     plane = panel.session.state.plane
     assert plane is not None
     np.testing.assert_allclose(plane.origin.array, fakes.ws_of(mixed), atol=1e-5)

@@ -32,13 +32,12 @@ from PySide6.QtGui import (
     QFontMetricsF,
     QIcon,
     QImage,
-    QKeySequence,
+    QKeyEvent,
     QPainter,
     QPainterPath,
     QPaintEvent,
     QPen,
     QPixmap,
-    QShortcut,
     QUndoCommand,
 )
 from PySide6.QtWidgets import (
@@ -372,6 +371,11 @@ class FaceDelegate(QStyledItemDelegate):
         painter.drawText(line, Qt.AlignmentFlag.AlignCenter, name)
         painter.restore()
 
+    def setEditorData(self, editor: QWidget, index: Index) -> None:
+        # A thumbnail that comes while a name is typed must not take the typing back.
+        if not (isinstance(editor, QLineEdit) and editor.isModified()):
+            super().setEditorData(editor, index)
+
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
         area = cast(QRectF, option.rect)  # type: ignore[attr-defined]
         editor.setGeometry(int(area.x()), int(area.y()) + SIDE + 2, int(area.width()), 26)
@@ -382,8 +386,11 @@ class FaceList(QListView):
 
     Signals:
         face_dropped: a `Recipe`; files_dropped: paths.
+        taken, deleted: Enter or Delete was pressed.
     """
 
+    taken = Signal()
+    deleted = Signal()
     face_dropped = Signal(object)
     files_dropped = Signal(object)
 
@@ -404,6 +411,14 @@ class FaceList(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Faces of the library")
         self._over = False
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.taken.emit()
+        elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
+            self.deleted.emit()
+        else:
+            super().keyPressEvent(event)
 
     def startDrag(self, actions: Qt.DropAction) -> None:
         indexes = self.selectedIndexes()
@@ -485,12 +500,8 @@ class LibraryPanel(Panel):
         self.list.face_dropped.connect(self.keep)
         self.list.files_dropped.connect(self._look_at)
         self.list.selectionModel().selectionChanged.connect(self._count)
-        for keys, action in (
-            ("Return", self._take_current),
-            ("Enter", self._take_current),
-            ("Del", self.delete_selected),
-        ):
-            QShortcut(QKeySequence(keys), self.list, action, context=Qt.ShortcutContext.WidgetShortcut)
+        self.list.taken.connect(self._take_current)
+        self.list.deleted.connect(self.delete_selected)
 
         self.search = QLineEdit(
             placeholderText="Search",

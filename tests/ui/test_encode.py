@@ -1,0 +1,326 @@
+"""Encoding from the window: photographs, crops, runs, and what the project keeps of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QPushButton
+from pytestqt.qtbot import QtBot
+
+from facelab.errors import BadArgument, Diverged, PictureError
+from facelab.jobs import CropPhoto, Job, OpenPhoto, Project, ProjectionSettings
+from facelab.latent.code import Code
+from facelab.latent.recipe import Recipe
+from facelab.ui.panels.encode import Crop, EncodePanel, settings_json, settings_of
+from facelab.ui.panels.library import png_of
+from facelab.ui.session import Session
+from facelab.ui.widgets import image_of
+from facelab.worker import Client
+from tests import fakes
+
+
+# -- values -----------------------------------------------------------------------------------------------------------------
+@given(st.floats(-500, 4000), st.floats(-500, 4000), st.floats(10, 3000), st.floats(-179, 179))
+def test_that_a_crop_comes_back_from_its_corners(x: float, y: float, half: float, degrees: float) -> None:
+    back = Crop.of_quad(Crop(x, y, half, degrees).quad())
+    assert (back.x, back.y, back.half) == pytest.approx((x, y, half), abs=0.01)
+    assert abs((back.degrees - degrees + 180) % 360 - 180) < 0.01
+
+
+def test_that_corners_come_in_ffhqs_order() -> None:
+    quad = Crop(100, 100, 50).quad()
+    np.testing.assert_allclose(quad, [[50, 50], [50, 150], [150, 150], [150, 50]])
+
+
+def test_that_a_crop_stays_in_reach() -> None:
+    crop = Crop(-500, 900, 1e6, 400).within(640, 480)
+    assert 0 <= crop.x <= 640
+    assert 0 <= crop.y <= 480
+    assert crop.half <= 480
+    assert crop.degrees == pytest.approx(40)
+
+
+def test_that_settings_come_back_from_the_project_as_they_were() -> None:
+    code = Code.from_seed(3, fakes.Z_DIM, fakes.SHA)
+    settings = ProjectionSettings(
+        space="w", steps=77, start="code", start_code=code, losses={"pixels": 2.0}, learn_layers=(0, 3)
+    )
+    back = settings_of(settings_json(settings))
+    for name in ("space", "steps", "start", "start_code", "losses", "learn_layers", "noise_weight", "seed"):
+        assert getattr(back, name) == getattr(settings, name), name
+
+
+@pytest.mark.parametrize("value", [{"steps": "many"}, {"unheard_of": 1}, {"losses": 3}, {"start_code": {"space": "q"}}])
+def test_that_settings_of_another_hand_are_refused(value: dict[str, object]) -> None:
+    with pytest.raises(BadArgument):
+        settings_of(value)
+
+
+# -- the panel --------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def panel(qtbot: QtBot, opened: Session, client: Client) -> EncodePanel:
+    made = EncodePanel(opened, client)
+    qtbot.addWidget(made, before_close_func=lambda _: client.close())
+    made.resize(720, 430)
+    made.show()
+    made.steps.setValue(40)
+    return made
+
+
+def ready(panel: EncodePanel) -> Callable[[], bool]:
+    return lambda: panel.item is not None and panel.item.ready
+
+
+def state(panel: EncodePanel) -> str:
+    return "" if panel.item is None else panel.item.state
+
+
+def test_that_the_empty_panel_says_that_nothing_leaves_and_offers_a_sample(
+    qtbot: QtBot, panel: EncodePanel, jobs_of: Callable[[type[Job]], list[OpenPhoto]]
+) -> None:
+    assert panel.pages.currentWidget() is panel.drop_page
+    sample = next(b for b in panel.drop_page.findChildren(QPushButton) if "sample" in b.text())
+    qtbot.mouseClick(sample, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(jobs_of(OpenPhoto)), timeout=5000)
+    assert jobs_of(OpenPhoto)[0].path.name == "astronaut.jpg"
+
+
+def test_that_a_dropped_photograph_is_opened_and_its_largest_face_cropped(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[CropPhoto]]
+) -> None:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(tmp_path / "me.jpg"))])
+    button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(50, 50), Qt.DropAction.CopyAction, mime, button, keys)
+    QApplication.sendEvent(panel, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(panel, QDropEvent(QPointF(50, 50), Qt.DropAction.CopyAction, mime, button, keys))
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    assert panel.pages.currentWidget() is panel.choose_page
+    np.testing.assert_allclose(jobs_of(CropPhoto)[0].quad, [[96, 96], [96, 416], [416, 416], [416, 96]])
+    assert jobs_of(CropPhoto)[0].size == fakes.RESOLUTION
+    assert panel.cut_view.pixels is not None
+
+
+def test_that_without_a_face_the_crop_is_placed_by_hand(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[CropPhoto]]
+) -> None:
+    panel.open_photo(tmp_path / "noface.jpg")
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    assert "no face was found" in panel.photo_note.text().lower()
+    photo = panel.photo
+    assert photo.crop is not None
+    before = photo.crop
+    centre = photo.screen(before.x, before.y).toPoint()
+    qtbot.mousePress(photo, Qt.MouseButton.LeftButton, pos=centre)
+    qtbot.mouseMove(photo, centre + QPoint(20, -10))
+    qtbot.mouseRelease(photo, Qt.MouseButton.LeftButton, pos=centre + QPoint(20, -10))
+    assert photo.crop.x > before.x
+    assert photo.crop.y < before.y
+    corner = photo.corners()[2].toPoint()
+    qtbot.mousePress(photo, Qt.MouseButton.LeftButton, pos=corner)
+    qtbot.mouseMove(photo, corner - QPoint(15, 15))
+    qtbot.mouseRelease(photo, Qt.MouseButton.LeftButton, pos=corner - QPoint(15, 15))
+    assert photo.crop.half < before.half
+    knob = photo.knob().toPoint()
+    qtbot.mousePress(photo, Qt.MouseButton.LeftButton, pos=knob)
+    qtbot.mouseMove(photo, knob + QPoint(25, 3))
+    qtbot.mouseRelease(photo, Qt.MouseButton.LeftButton, pos=knob + QPoint(25, 3))
+    assert photo.crop.degrees > 2
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    np.testing.assert_allclose(jobs_of(CropPhoto)[-1].quad, photo.crop.quad())
+
+
+def test_that_keys_move_scale_and_turn_the_crop(qtbot: QtBot, panel: EncodePanel, tmp_path: Path) -> None:
+    panel.open_photo(tmp_path / "me.jpg")
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    before = panel.photo.crop
+    assert before is not None
+    for key in (Qt.Key.Key_Right, Qt.Key.Key_Down, Qt.Key.Key_Plus, Qt.Key.Key_BracketRight):
+        qtbot.keyClick(panel.photo, key)
+    after = panel.photo.crop
+    assert after is not None
+    assert after.x > before.x
+    assert after.y > before.y
+    assert after.half > before.half
+    assert after.degrees == pytest.approx(1)
+
+
+def encode(qtbot: QtBot, panel: EncodePanel, path: Path) -> None:
+    panel.open_photo(path)
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    qtbot.mouseClick(panel.encode_button, Qt.MouseButton.LeftButton)
+
+
+def test_that_an_encoded_photograph_becomes_the_face_and_is_kept_under_its_name(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path
+) -> None:
+    encode(qtbot, panel, tmp_path / "Ada Lovelace.jpg")
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    session = panel.session
+    assert session.state.recipe is not None
+    assert session.state.recipe.sources[0].origin["photo"] == "Ada Lovelace"
+    (kept,) = session.project.faces()
+    assert kept.name == "Ada Lovelace"
+    assert kept.has_photo
+    assert session.project.thumbnail(kept.id) is not None
+    assert session.project.recipe(kept.id) == session.state.recipe
+    (run,) = session.project.runs()
+    assert (run.status, run.steps_done) == ("done", 40)
+    assert len(session.project.losses(run.id)["total"]) == 40
+    assert session.project.kept_steps(run.id)[:3] == [0, 1, 2]
+    assert panel.live_view.pixels is not None
+    qtbot.waitUntil(lambda: panel.difference_view.pixels is not None, timeout=2000)
+    assert "Done" in panel.run_text.text()
+
+
+def test_that_a_run_can_be_paused_and_resumed(
+    qtbot: QtBot, panel: EncodePanel, engine: fakes.FakeEngine, tmp_path: Path
+) -> None:
+    engine.pause = 0.01
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    qtbot.waitUntil(
+        lambda: panel.item is not None and panel.item.run is not None and panel.item.run.steps > 3, timeout=10_000
+    )
+    assert panel.item is not None
+    run = panel.item.run
+    assert run is not None
+    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.wait(150)
+    steps = run.steps
+    qtbot.wait(200)
+    assert run.steps == steps
+    assert "Paused" in panel.run_text.text()
+    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+
+
+def test_that_a_cancelled_run_keeps_what_it_has_and_goes_on_from_its_checkpoint(
+    qtbot: QtBot,
+    panel: EncodePanel,
+    engine: fakes.FakeEngine,
+    tmp_path: Path,
+    jobs_of: Callable[[type[Job]], list[Project]],
+) -> None:
+    engine.pause = 0.01
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    qtbot.waitUntil(
+        lambda: panel.item is not None and panel.item.run is not None and panel.item.run.steps > 25, timeout=10_000
+    )
+    qtbot.mouseClick(panel.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state(panel) == "cancelled", timeout=5000)
+    (run,) = panel.session.project.runs()
+    assert run.status == "cancelled"
+    assert run.steps_done > 20
+    assert panel.again_button.isVisible()
+    qtbot.mouseClick(panel.again_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    assert jobs_of(Project)[-1].resume == b"state"
+    assert jobs_of(Project)[-1].run == run.id
+
+
+def test_that_a_run_of_an_earlier_session_is_offered_and_goes_on(
+    qtbot: QtBot, opened: Session, client: Client, jobs_of: Callable[[type[Job]], list[Project]]
+) -> None:
+    target = fakes.draw(fakes.ws_of(Recipe.of(Code.from_seed(9, fakes.Z_DIM, fakes.SHA))))
+    project = opened.project
+    project.start_run(
+        "r1",
+        fakes.SHA,
+        settings_json(ProjectionSettings(steps=40)),
+        "Grace",
+        png_of(image_of(target)),
+        photo="grace.jpg",
+    )
+    project.add_losses("r1", 0, {"total": [1.0, 0.9, 0.8]})
+    project.checkpoint("r1", 2, b"blob")
+    project.finish_run("r1", "cancelled")
+    panel = EncodePanel(opened, client)
+    qtbot.addWidget(panel, before_close_func=lambda _: client.close())
+    panel.show()
+    go_on = next(b for b in panel.drop_page.findChildren(QPushButton) if "Go on" in b.text())
+    qtbot.mouseClick(go_on, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    job = jobs_of(Project)[0]
+    assert job.resume == b"blob"
+    np.testing.assert_array_equal(job.target, target)
+    assert [f.name for f in project.faces()] == ["Grace"]
+
+
+def test_that_several_photographs_form_a_queue_and_are_encoded_one_after_the_other(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path
+) -> None:
+    panel.open_photos([tmp_path / "one.jpg", tmp_path / "two.jpg", tmp_path / "three.jpg"])
+    qtbot.waitUntil(lambda: all(item.ready for item in panel.items), timeout=10_000)
+    assert panel.queue.isVisible()
+    qtbot.mouseClick(panel.encode_all, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: all(item.state == "done" for item in panel.items), timeout=30_000)
+    assert sorted(f.name for f in panel.session.project.faces()) == ["one", "three", "two"]
+
+
+def test_that_a_file_that_is_no_photograph_is_said_and_can_be_removed(
+    qtbot: QtBot, panel: EncodePanel, desk: fakes.FakeDesk, tmp_path: Path
+) -> None:
+    desk.fail[OpenPhoto] = PictureError("notes.jpg is not a picture; choose another file")
+    panel.open_photo(tmp_path / "notes.jpg")
+    qtbot.waitUntil(lambda: "not a picture" in panel.wait_text.text(), timeout=5000)
+    qtbot.mouseClick(panel.forget_button, Qt.MouseButton.LeftButton)
+    assert panel.pages.currentWidget() is panel.drop_page
+
+
+def test_that_a_run_that_fails_says_why_and_can_begin_again(
+    qtbot: QtBot, panel: EncodePanel, engine: fakes.FakeEngine, tmp_path: Path
+) -> None:
+    engine.fail[Project] = Diverged("the loss is no number any more; lower the learning rate")
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    qtbot.waitUntil(lambda: state(panel) == "failed", timeout=5000)
+    assert "lower the learning rate" in panel._messages.text
+    assert panel.session.project.runs()[0].status == "failed"
+    del engine.fail[Project]
+    qtbot.mouseClick(panel.again_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+
+
+def test_that_the_notice_of_the_landmark_model_is_shown_once(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = fakes.FakeDesk.open_photo
+
+    def with_notice(self: fakes.FakeDesk, job: OpenPhoto) -> object:
+        for answer in opened(self, job):
+            yield type(answer)(answer.path, answer.preview, answer.size, answer.faces, "", "For research only.")  # type: ignore[union-attr, call-arg]
+
+    monkeypatch.setitem(fakes._DESK, OpenPhoto, with_notice)
+    panel.open_photo(tmp_path / "one.jpg")
+    qtbot.waitUntil(panel.notice.isVisible, timeout=5000)
+    accept = next(b for b in panel.notice.findChildren(QPushButton))
+    qtbot.mouseClick(accept, Qt.MouseButton.LeftButton)
+    assert not panel.notice.isVisible()
+    assert panel.session.settings.notice_accepted
+    panel.open_photo(tmp_path / "two.jpg")
+    qtbot.waitUntil(lambda: panel.items[-1].opened is not None, timeout=5000)
+    assert not panel.notice.isVisible()
+
+
+def test_that_a_start_from_a_mixed_face_hands_over_the_code_that_it_draws(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Project]]
+) -> None:
+    a, b = (Code.from_seed(s, fakes.Z_DIM, fakes.SHA) for s in (5, 6))
+    mixed = Recipe(sources=(a, b), weights=((1.0,), (1.0,)))
+    panel.session.take(mixed)
+    panel.start.setCurrentIndex(panel.start.findData("code"))
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    qtbot.waitUntil(lambda: bool(jobs_of(Project)), timeout=5000)
+    start = jobs_of(Project)[0].settings.start_code
+    assert start is not None
+    np.testing.assert_allclose(start.array, fakes.ws_of(mixed), atol=1e-6)
+    assert math.isfinite(float(start.array.sum()))
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
