@@ -106,9 +106,17 @@ def test_that_a_folder_in_the_way_is_said(tmp_path: Path) -> None:
 
 
 @hypothesis_settings(max_examples=30, deadline=None)
-@given(st.dictionaries(st.sampled_from([s.name for s in SPECS]) | st.text(), st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
-)))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.sampled_from([s.name for s in SPECS]) | st.text(max_size=9),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+            lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3),
+            max_leaves=4,
+        ),
+        max_size=6,
+    )
+)
 def test_that_any_json_gives_sound_settings(tmp_path_factory: pytest.TempPathFactory, value: dict[str, object]) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
     path.write_text(json.dumps(value))

@@ -118,7 +118,7 @@ def test_that_what_is_no_sane_number_is_refused(value: object) -> None:
 
 
 # -- codes as JSON ----------------------------------------------------------------------------------------------------------------
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(strategies.codes())
 def test_that_a_code_comes_back_from_json_equal(code: Code) -> None:
     again = Code.from_json(json.loads(json.dumps(code.to_json())))

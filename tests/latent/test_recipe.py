@@ -51,7 +51,7 @@ def reference(recipe: Recipe) -> np.ndarray:
     return result
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(strategies.recipes())
 def test_that_a_recipe_is_worked_out_in_its_order(recipe: Recipe) -> None:
     recipe = recipe.change(weights=tuple(tuple(abs(x) + 0.1 for x in w) for w in recipe.weights))
@@ -104,7 +104,7 @@ def test_that_shapes_of_another_generator_are_refused() -> None:
 
 
 # -- one value --------------------------------------------------------------------------------------------------------------------
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(strategies.recipes())
 def test_that_a_recipe_comes_back_from_json_equal(recipe: Recipe) -> None:
     text = recipe.to_json()
@@ -233,7 +233,7 @@ def _survives(text: str) -> bool:
     return bool(said)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_that_damaged_text_raises_nothing_but_badargument(data: st.DataObject) -> None:
     text = json.dumps(_whole())
