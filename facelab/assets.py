@@ -9,6 +9,7 @@ from facelab.errors import MissingPart
 
 EMBEDDED_GENERATOR = "portraits.safetensors"
 EMBEDDED_DIRECTIONS = "portraits_directions.npz"
+EMBEDDED_ENCODER = "portraits_encoder.safetensors"
 SAMPLE_PHOTO = "astronaut.jpg"
 
 

@@ -422,7 +422,8 @@ class ProjectionSettings:
         start: "w_avg", "w0" (w = 0), "seed" (that of the run), "best" (of some random faces), "encoder", or "code" (then
             ``start_code``).
         seed: of every random number in the run.
-        losses: weight of each loss by its name in ``engine.losses.LOSSES`` ("pixels", "gradients", "perceptual", "ms-ssim");
+        losses: weight of each loss by its name in ``engine.losses.LOSSES`` ("pixels", "gradients", "perceptual", "portraits",
+            "ms-ssim");
             empty takes their own weights, and the perceptual one where there are ``features``.
         optimise_noise: whether noise maps are optimised along (a generator whose noise does nothing has none).
         noise_weight: weight of the noise regularisation.

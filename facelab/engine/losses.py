@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facelab.errors import BadArgument, MissingPart
+from facelab.nets.encoder import Encoder
 from facelab.nets.features import Features, rgb
 
 _SMALLEST = 8  # pyramids stop at this side: below it a picture is little but its mean colour
@@ -32,13 +34,29 @@ def _halved(picture: Tensor) -> Tensor:
     return functional.avg_pool2d(picture, 2)
 
 
+@dataclass(frozen=True)
+class Aids:
+    """Networks in whose features some losses compare; None where there is none.
+
+    Attributes:
+        vgg: VGG16, of a file that a person gave.
+        portraits: the encoder that comes with facelab.
+    """
+
+    vgg: Features | None = None
+    portraits: Encoder | None = None
+
+
+NONE = Aids()
+
+
 class Loss(abc.ABC):
     """How far pictures are from one target.
 
     Args:
         target: float32 [1, 3, H, W] in [-1, 1].
         mask: float32 [1, 1, H, W] in [0, 1], how much each pixel counts; None counts all alike.
-        features: a perceptual network, for the losses that need one.
+        aids: networks, for the losses that need one.
 
     Attributes:
         name: the key in ``ProjectionSettings.losses``.
@@ -50,7 +68,7 @@ class Loss(abc.ABC):
     title: ClassVar[str]
     weight: ClassVar[float] = 0.0
 
-    def __init__(self, target: Tensor, mask: Tensor | None = None, features: Features | None = None) -> None:
+    def __init__(self, target: Tensor, mask: Tensor | None = None, aids: Aids = NONE) -> None:
         if target.ndim != 4 or target.shape[:2] != (1, 3):
             raise BadArgument(f"a target is [1, 3, H, W], not {list(target.shape)}")
         if mask is not None and mask.shape != (1, 1, *target.shape[2:]):
@@ -104,35 +122,71 @@ class ImageGradients(Loss):
         return total
 
 
-class Perceptual(Loss):
-    """Distance of VGG16 features, as LPIPS measures it.
+class _Features(Loss):
+    """A squared distance of a network's feature maps, averaged over positions, summed over maps.
 
-    Pictures above 256 px are area-averaged to 256 first. Source: Zhang et al. 2018 (arXiv:1801.03924).
+    Pictures above 256 px are area-averaged to 256 first, and those below 32 px are enlarged.
     """
 
-    name, title, weight = "perceptual", "Perceptual (VGG16)", 1.0
+    smallest: ClassVar[int] = 32
     largest: ClassVar[int] = 256
 
-    def __init__(self, target: Tensor, mask: Tensor | None = None, features: Features | None = None) -> None:
-        super().__init__(target, mask, features)
-        if features is None:
-            raise MissingPart("the perceptual loss needs VGG16 weights; choose a weight file or set its weight to 0")
-        self._features = features
+    def __init__(self, target: Tensor, mask: Tensor | None = None, aids: Aids = NONE) -> None:
+        super().__init__(target, mask, aids)
+        self._maps_of = self.network(aids)
         with torch.no_grad():
-            self._wanted = [map_.detach() for map_ in features(self._sized(target))]
-        self._masks = [None if mask is None else functional.interpolate(mask, size=m.shape[2:], mode="area")
-                       for m in self._wanted]  # fmt: skip
+            self._wanted = [found.detach() for found in self._maps_of(self._sized(target))]
+        self._masks = [
+            None if mask is None else functional.interpolate(mask, size=wanted.shape[2:], mode="area")
+            for wanted in self._wanted
+        ]
+
+    @abc.abstractmethod
+    def network(self, aids: Aids) -> Callable[[Tensor], list[Tensor]]:
+        """Pictures [N, 3, H, W] in [-1, 1] -> maps [N, C, h, w]; MissingPart where there is no such network."""
 
     def _sized(self, images: Tensor) -> Tensor:
-        if max(images.shape[2:]) <= self.largest:
-            return images
-        return functional.interpolate(images, size=(self.largest, self.largest), mode="area")
+        side = images.shape[-1]
+        if side > self.largest:
+            return functional.interpolate(images, size=(self.largest, self.largest), mode="area")
+        if side < self.smallest:
+            size = (self.smallest, self.smallest)
+            return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        return images
 
     def __call__(self, images: Tensor) -> Tensor:
         total = images.new_zeros(len(images))
-        for found, wanted, mask in zip(self._features(self._sized(images)), self._wanted, self._masks, strict=True):
+        for found, wanted, mask in zip(self._maps_of(self._sized(images)), self._wanted, self._masks, strict=True):
             total = total + weighted_mean((found - wanted).square().sum(1, keepdim=True), mask)
         return total
+
+
+class Perceptual(_Features):
+    """Distance of VGG16 features, as LPIPS measures it. Source: Zhang et al. 2018 (arXiv:1801.03924)."""
+
+    name, title, weight = "perceptual", "Perceptual (VGG16)", 1.0
+
+    def network(self, aids: Aids) -> Callable[[Tensor], list[Tensor]]:
+        if aids.vgg is None:
+            raise MissingPart("the perceptual loss needs VGG16 weights; choose a weight file or set its weight to 0")
+        return aids.vgg
+
+
+class PortraitFeatures(_Features):
+    """Distance of the features of facelab's own encoder, which knows drawn portraits and little else; about 0 to 2."""
+
+    name, title = "portraits", "Portrait features (encoder)"
+
+    def network(self, aids: Aids) -> Callable[[Tensor], list[Tensor]]:
+        encoder = aids.portraits
+        if encoder is None:
+            raise MissingPart("the loss of portrait features needs facelab's encoder; install facelab again to get it")
+
+        def maps(images: Tensor) -> list[Tensor]:
+            found = encoder.features(images)
+            return [one / (one.shape[1] * len(found)) ** 0.5 for one in found]
+
+        return maps
 
 
 def _positive(likeness: Tensor, bend: float = 0.05) -> Tensor:
@@ -156,8 +210,8 @@ class MultiScaleSSIM(Loss):
     _c1: ClassVar[float] = (0.01 * 2) ** 2
     _c2: ClassVar[float] = (0.03 * 2) ** 2
 
-    def __init__(self, target: Tensor, mask: Tensor | None = None, features: Features | None = None) -> None:
-        super().__init__(target, mask, features)
+    def __init__(self, target: Tensor, mask: Tensor | None = None, aids: Aids = NONE) -> None:
+        super().__init__(target, mask, aids)
         places = torch.arange(-5, 6, device=target.device, dtype=target.dtype)
         taps = torch.exp(-places.square() / (2 * 1.5**2))
         self._taps = taps / taps.sum()
@@ -198,12 +252,12 @@ class MultiScaleSSIM(Loss):
         return 1 - result
 
 
-LOSSES: tuple[type[Loss], ...] = (PixelPyramid, ImageGradients, Perceptual, MultiScaleSSIM)
+LOSSES: tuple[type[Loss], ...] = (PixelPyramid, ImageGradients, Perceptual, PortraitFeatures, MultiScaleSSIM)
 
 
-def default_weights(features: bool) -> dict[str, float]:
-    """The weights of a run that names none; without a perceptual network it is "pixels only"."""
-    return {loss.name: loss.weight for loss in LOSSES if loss.weight and (features or loss is not Perceptual)}
+def default_weights(aids: Aids) -> dict[str, float]:
+    """The weights of a run that names none; without a VGG16 it is "pixels only"."""
+    return {loss.name: loss.weight for loss in LOSSES if loss.weight and (aids.vgg or loss is not Perceptual)}
 
 
 class Sum:
@@ -211,7 +265,7 @@ class Sum:
 
     Args:
         weights: weight by name; those that are 0 are left out.
-        target, mask, features: as ``Loss`` takes them; target uint8-derived, [1, 3, H, W].
+        target, mask, aids: as ``Loss`` takes them.
 
     Raises:
         BadArgument: a name is not in ``LOSSES``, or a weight is negative or not finite, or all are 0.
@@ -219,10 +273,10 @@ class Sum:
     """
 
     def __init__(
-        self, weights: Mapping[str, float], target: Tensor, mask: Tensor | None = None, features: Features | None = None
+        self, weights: Mapping[str, float], target: Tensor, mask: Tensor | None = None, aids: Aids = NONE
     ) -> None:
         self.weights = checked(weights)
-        self.losses = [loss(target, mask, features) for loss in LOSSES if loss.name in self.weights]
+        self.losses = [loss(target, mask, aids) for loss in LOSSES if loss.name in self.weights]
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Pictures [N, 1 or 3 or 4, H, W] -> every term [N], unweighted, by name."""

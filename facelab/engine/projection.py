@@ -18,7 +18,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.nn import functional
 
+from facelab.assets import EMBEDDED_ENCODER, resource
 from facelab.engine import losses
 from facelab.engine.model import Model, to_pixels, to_tensor
 from facelab.errors import BadArgument, Diverged, MissingPart
 from facelab.jobs import (
     Answer,
-    Pixels,
     Progress,
     Project,
     ProjectionDone,
@@ -47,12 +47,12 @@ from facelab.jobs import (
 )
 from facelab.latent.code import Code, Floats, frozen, seed_to_z
 from facelab.nets import features
-
-Encoder = Callable[[Pixels], Floats]  # uint8 [S, S, 3] -> ws [L, C]
+from facelab.nets.encoder import Encoder
 
 STARTS = ("w_avg", "w0", "seed", "best", "code", "encoder")
 CANDIDATES = 64  # faces that the start "best" chooses from
 _FLOOR = 0.1  # no axis of W counts as shorter than this share of the mean one: a photograph is not a sample of W
+_MEANS_APART = 0.25  # of the usual distance of a code from the mean; two means of one generator differ by a hundredth
 _BLOB_VERSION = 1
 _WINDOW = 50  # steps over which the slope of the loss is taken
 _ANSWER_EVERY, _PICTURE_EVERY, _STATE_EVERY = 0.2, 0.4, 1.0  # seconds
@@ -158,16 +158,13 @@ def check(settings: ProjectionSettings, num_ws: int) -> None:
         losses.checked(s.losses)
 
 
-def project(
-    model: Model, job: Project, cancel: threading.Event, *, encoder: Encoder | None = None
-) -> Iterator[Answer | None]:
+def project(model: Model, job: Project, cancel: threading.Event) -> Iterator[Answer | None]:
     """Work a projection off.
 
     Args:
         model: the open generator.
         job: what to find; see ``jobs.ProjectionSettings``.
         cancel: ends the run after the step at hand; the best code so far is its result.
-        encoder: guesses a code from a picture, for the start "encoder".
 
     Yields:
         None between the stages of a step, ``ProjectionStep``, ``ProjectionState`` at most once a second, at last
@@ -177,22 +174,38 @@ def project(
         BadArgument, MissingPart, WrongGenerator: the job cannot be run.
         Diverged: the loss is no longer a finite number; where there was a good code, ``ProjectionDone`` came before.
     """
-    run = _Run(model, job, encoder)
+    run = _Run(model, job)
     yield from run.prepare()
     yield from run.descend(cancel)
 
 
-def load_features(path: str, device: torch.device) -> features.Features:
-    """The perceptual network of a weight file, on a device.
+def gather(weights: Mapping[str, float], features: str | None, device: torch.device) -> losses.Aids:
+    """The networks that losses need.
+
+    Args:
+        weights: of the losses by name; empty for their own.
+        features: path of a VGG16 weight file, or None.
 
     Raises:
-        MissingPart: there is no such file, or it is not a VGG16.
+        MissingPart: a file is missing, or is not what it should be.
     """
-    try:
-        stat = Path(path).stat()
-    except OSError as error:
-        raise MissingPart(f"cannot read the VGG16 weights {Path(path).name}: {error.strerror or error}") from error
-    return _features(path, stat.st_size, stat.st_mtime_ns, str(device))
+    vgg, portraits = None, None
+    if features is not None and (not weights or weights.get(losses.Perceptual.name)):
+        try:
+            stat = Path(features).stat()
+        except OSError as error:
+            reason = error.strerror or error
+            raise MissingPart(f"cannot read the VGG16 weights {Path(features).name}: {reason}") from error
+        vgg = _features(features, stat.st_size, stat.st_mtime_ns, str(device))
+    if weights.get(losses.PortraitFeatures.name):
+        portraits = embedded_encoder().to(device)
+    return losses.Aids(vgg, portraits)
+
+
+@functools.lru_cache(maxsize=1)
+def embedded_encoder() -> Encoder:
+    """The encoder that comes with facelab."""
+    return Encoder.load(resource(EMBEDDED_ENCODER))
 
 
 @functools.lru_cache(maxsize=1)
@@ -248,8 +261,8 @@ class _State:
 class _Run:
     """One projection; see ``project``."""
 
-    def __init__(self, model: Model, job: Project, encoder: Encoder | None) -> None:
-        self.model, self.job, self.encoder = model, job, encoder
+    def __init__(self, model: Model, job: Project) -> None:
+        self.model, self.job = model, job
         self.network, self.device, self.settings = model.network, model.device, job.settings
         model.check_generator(job.generator)
         check(self.settings, self.network.num_ws)
@@ -265,12 +278,9 @@ class _Run:
     def prepare(self) -> Iterator[Answer | None]:
         s, network = self.settings, self.network
         self.basis: Basis = yield from measure(self.model)
-        self.features = None
-        if s.features is not None and (not s.losses or s.losses.get(losses.Perceptual.name)):
-            self.features = load_features(s.features, self.device)
-            yield None
-        self.weights = dict(s.losses) or losses.default_weights(self.features is not None)
-        losses.checked(self.weights)
+        self.aids = gather(s.losses, s.features, self.device)
+        yield None
+        self.weights = dict(s.losses) or losses.default_weights(self.aids)
         self.target = to_tensor(self.job.target).permute(2, 0, 1)[None].to(self.device) / 127.5 - 1
         self.mask = None
         if s.mask is not None:
@@ -322,9 +332,7 @@ class _Run:
         elif s.start == "best":
             w = yield from self._best_of()
         elif s.start == "encoder":
-            if self.encoder is None:
-                raise MissingPart("no encoder is there for this generator; start from w_avg")
-            w = to_tensor(self.encoder(self.job.target)).to(self.device)
+            w = to_tensor(self._guess()).to(self.device)
         else:
             if s.start_code is None:
                 raise BadArgument('the start "code" needs a code to start from')
@@ -333,6 +341,16 @@ class _Run:
         if w.shape not in (shape[1:], shape[2:]):
             raise BadArgument(f"a start of shape {list(w.shape)} does not fit this generator's {list(shape[1:])}")
         return w.expand(shape).clone()
+
+    def _guess(self) -> Floats:
+        """The code [L, C] that the encoder reads from the target."""
+        encoder, network = embedded_encoder(), self.network
+        fits = (encoder.num_ws, encoder.w_avg.shape) == (network.num_ws, self.basis.origin.shape)
+        # Of the generator that it was made for, it knows the mean.
+        usual = float(self.basis.axes.square().sum().sqrt())
+        if not fits or float((encoder.w_avg - self.basis.origin.cpu()).norm()) > _MEANS_APART * usual:
+            raise MissingPart("facelab's encoder knows only the generator that comes with it; start from w_avg")
+        return encoder.cpu().guess(self.job.target)
 
     def _best_of(self) -> Generator[None, None, Tensor]:
         """Of some random faces and the mean one, that with the lowest loss at small size; returns w [C]."""
@@ -356,7 +374,7 @@ class _Run:
     def _losses(self, resolution: int) -> losses.Sum:
         return losses.Sum(
             self.weights, resample(self.target, resolution),
-            None if self.mask is None else resample(self.mask, resolution), self.features,
+            None if self.mask is None else resample(self.mask, resolution), self.aids,
         )  # fmt: skip
 
     # -- the descent --------------------------------------------------------------------------------------------------

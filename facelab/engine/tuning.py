@@ -27,7 +27,7 @@ from torch import Tensor
 
 from facelab.engine import losses
 from facelab.engine.model import Model, to_pixels, to_tensor
-from facelab.engine.projection import load_features, ramp, random_stream, resample
+from facelab.engine.projection import gather, ramp, random_stream, resample
 from facelab.errors import BadArgument, Diverged, WrongGenerator
 from facelab.jobs import Answer, Progress, Tune, TuningDone, TuningSettings, TuningStep
 from facelab.nets.features import rgb
@@ -102,11 +102,11 @@ def tune(model: Model, job: Tune, cancel: threading.Event) -> Iterator[Answer | 
     maps = [to_tensor(one).to(device) for one in job.code.noise or ()]
     if maps and [tuple(one.shape) for one in maps] != list(network.noise_shapes):
         raise BadArgument("the noise of this code does not fit the generator")
-    vgg = load_features(s.features, device) if s.features is not None else None
+    aids = gather(s.losses, s.features, device)
     yield None
-    weights = dict(s.losses) or losses.default_weights(vgg is not None)
+    weights = dict(s.losses) or losses.default_weights(aids)
     wanted = resample(to_tensor(job.target).permute(2, 0, 1)[None].to(device) / 127.5 - 1, network.resolution)
-    compare = losses.Sum(weights, wanted, None, vgg)
+    compare = losses.Sum(weights, wanted, None, aids)
 
     bent = copy.deepcopy(network).requires_grad_(False)
     before = weights_of(network)
@@ -138,7 +138,7 @@ def tune(model: Model, job: Tune, cancel: threading.Event) -> Iterator[Answer | 
                 held = network.synthesize(ws)
             yield None
             moved = bent.synthesize(ws)
-            near = losses.Sum(weights, rgb(held), None, vgg)
+            near = losses.Sum(weights, rgb(held), None, aids)
             terms["locality"] = near.total({name: value[0] for name, value in near(moved).items()})
             total = total + s.locality * terms["locality"]
             yield None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -11,8 +12,18 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from facelab.engine import losses
-from facelab.engine.losses import LOSSES, ImageGradients, Loss, MultiScaleSSIM, Perceptual, PixelPyramid
+from facelab.engine.losses import (
+    LOSSES,
+    Aids,
+    ImageGradients,
+    Loss,
+    MultiScaleSSIM,
+    Perceptual,
+    PixelPyramid,
+    PortraitFeatures,
+)
 from facelab.errors import BadArgument, MissingPart
+from facelab.nets.encoder import Encoder
 from facelab.nets.features import Features
 
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
@@ -29,6 +40,14 @@ def vgg() -> Features:
     return Features(layers)
 
 
+@functools.cache
+def portraits() -> Encoder:
+    """An encoder of seeded weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Encoder(("yaw", "smile")).eval().requires_grad_(False)
+
+
 def smooth(seed: int, count: int = 1, size: int = 64) -> Tensor:
     """Pictures in [-1, 1] with shapes of several sizes in them."""
     generator = torch.Generator().manual_seed(seed)
@@ -40,7 +59,7 @@ def smooth(seed: int, count: int = 1, size: int = 64) -> Tensor:
 
 
 def make(kind: type[Loss], target: Tensor, vgg: Features, mask: Tensor | None = None) -> Loss:
-    return kind(target, mask, vgg)
+    return kind(target, mask, Aids(vgg, portraits()))
 
 
 @pytest.mark.parametrize("kind", LOSSES)
@@ -56,7 +75,7 @@ def test_that_a_loss_is_nothing_for_the_target_and_grows_with_the_difference(kin
 
 @pytest.mark.parametrize("kind", LOSSES)
 def test_that_a_loss_leads_downhill_by_its_gradient(kind: type[Loss], vgg: Features) -> None:
-    loss = make(kind, smooth(0).double(), copy.deepcopy(vgg).double())
+    loss = kind(smooth(0).double(), None, Aids(copy.deepcopy(vgg).double(), copy.deepcopy(portraits()).double()))
     picture = (0.3 * smooth(0) + 0.7 * smooth(1)).double().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(picture).sum(), [picture])
     slope = float(gradient.norm())
@@ -84,7 +103,7 @@ def test_that_pictures_in_a_batch_do_not_see_one_another(kind: type[Loss], vgg: 
     assert torch.allclose(together, alone, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in LOSSES if kind is not Perceptual])
+@pytest.mark.parametrize("kind", [PixelPyramid, ImageGradients, MultiScaleSSIM])
 def test_that_what_lies_well_outside_the_mask_does_not_count(kind: type[Loss], vgg: Features) -> None:
     target = smooth(0, size=128)
     picture = 0.5 * target + 0.5 * smooth(1, size=128)
@@ -137,13 +156,15 @@ def test_that_a_single_scale_of_ms_ssim_is_ssim() -> None:
 def test_that_large_pictures_are_averaged_to_256_before_vgg(vgg: Features) -> None:
     target, picture = smooth(0, size=512), smooth(1, size=512)
     halves = [torch.nn.functional.avg_pool2d(x, 2) for x in (target, picture)]
-    large, small = Perceptual(target, None, vgg)(picture), Perceptual(halves[0], None, vgg)(halves[1])
+    large, small = Perceptual(target, None, Aids(vgg))(picture), Perceptual(halves[0], None, Aids(vgg))(halves[1])
     assert float(large) == pytest.approx(float(small), rel=1e-4)
 
 
 def test_that_a_perceptual_loss_without_weights_says_what_to_do() -> None:
     with pytest.raises(MissingPart, match="VGG16 weights"):
         Perceptual(smooth(0))
+    with pytest.raises(MissingPart, match="encoder"):
+        PortraitFeatures(smooth(0))
 
 
 def test_that_a_sum_weighs_its_terms_and_takes_grey_and_transparent_pictures(vgg: Features) -> None:
@@ -170,12 +191,16 @@ def test_that_a_target_or_mask_of_another_shape_is_refused() -> None:
         PixelPyramid(smooth(0), torch.ones(1, 1, 32, 32))
 
 
-def test_that_every_loss_has_a_name_of_its_own_and_the_defaults_are_among_them() -> None:
-    names = [loss.name for loss in LOSSES]
+def test_that_every_loss_has_a_name_of_its_own_and_the_defaults_are_among_them(vgg: Features) -> None:
+    names, without, aids = (
+        [loss.name for loss in LOSSES],
+        losses.default_weights(Aids()),
+        losses.default_weights(Aids(vgg)),
+    )
     assert len(set(names)) == len(names)
-    assert set(losses.default_weights(features=False)) <= set(losses.default_weights(features=True)) <= set(names)
-    assert "perceptual" not in losses.default_weights(features=False)
-    assert losses.checked(losses.default_weights(features=True)) == losses.default_weights(features=True)
+    assert set(without) < set(aids) <= set(names)
+    assert "perceptual" not in without
+    assert losses.checked(aids) == aids
 
 
 # -- penalties ----------------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ from facelab.jobs import (
 )
 from facelab.latent.code import Code, seed_to_z
 from facelab.nets import build, estimate_w_avg
+from facelab.nets.encoder import Encoder
 
 SMALL = {"resolution": 32, "channels": [16, 16, 16, 16], "z_dim": 16, "w_dim": 16, "mapping_features": [16, 16]}
 
@@ -79,10 +80,10 @@ def job(model: Model, target: Pixels | None = None, *, resume: bytes | None = No
     )  # fmt: skip
 
 
-def answers(model: Model, task: Project, cancel: threading.Event | None = None, **more: Any) -> list[Answer]:
+def answers(model: Model, task: Project, cancel: threading.Event | None = None) -> list[Answer]:
     """All that a projection says; looks at every yield whether torch's mode is the caller's own."""
     found = []
-    for answer in project(model, task, cancel or threading.Event(), **more):
+    for answer in project(model, task, cancel or threading.Event()):
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
         if answer is not None:
@@ -90,8 +91,8 @@ def answers(model: Model, task: Project, cancel: threading.Event | None = None, 
     return found
 
 
-def finish(model: Model, task: Project, **more: Any) -> ProjectionDone:
-    done = answers(model, task, **more)[-1]
+def finish(model: Model, task: Project) -> ProjectionDone:
+    done = answers(model, task)[-1]
     assert isinstance(done, ProjectionDone)
     return done
 
@@ -173,8 +174,7 @@ def test_that_noise_which_does_nothing_is_left_alone_and_that_this_is_said(model
 
 # -- starts, layers, masks ----------------------------------------------------------------------------------------------
 def first_ws(model: Model, **settings: Any) -> np.ndarray:
-    more = {"encoder": settings.pop("encoder")} if "encoder" in settings else {}
-    step = next(a for a in answers(model, job(model, steps=1, **settings), **more) if isinstance(a, ProjectionStep))
+    step = next(a for a in answers(model, job(model, steps=1, **settings)) if isinstance(a, ProjectionStep))
     assert step.ws is not None
     return step.ws
 
@@ -191,7 +191,6 @@ def test_that_a_run_starts_where_it_is_told(model: Model) -> None:
         (seed_w, {"start": "seed", "seed": 9}),
         (given, {"start": "code", "start_code": code}),
         (seed_w, {"start": "code", "start_code": z}),
-        (given, {"start": "encoder", "encoder": lambda pixels: given}),
     ):
         found = first_ws(model, **settings)
         assert found.shape == (rows, 16)
@@ -488,7 +487,7 @@ def test_that_a_run_without_any_finite_loss_gives_no_code(model: Model, monkeypa
         {"start": "somewhere"}, {"start": "code"}, {"optimiser": "sgd"}, {"seed": -1}, {"near_w": -1.0},
         {"noise_weight": math.inf}, {"learn_layers": ()}, {"learn_layers": (99,)}, {"losses": {"beauty": 1.0}},
         {"losses": {"pixels": -1.0}}, {"mask": np.zeros((8, 8), np.uint8)}, {"mask": np.ones((8, 8, 3), np.uint8)},
-        {"stop_loss": math.nan}, {"start": "encoder"}, {"losses": {"perceptual": 1.0}}, {"features": "/nowhere/vgg.pth"},
+        {"stop_loss": math.nan}, {"losses": {"perceptual": 1.0}}, {"features": "/nowhere/vgg.pth"},
     ],
 )  # fmt: skip
 def test_that_settings_that_cannot_be_run_are_refused_before_the_first_step(
@@ -516,9 +515,25 @@ def test_that_a_job_for_another_generator_is_refused(model: Model) -> None:
         answers(model, job(model, start="code", start_code=code))
 
 
-def test_that_an_encoder_of_another_shape_is_refused(model: Model) -> None:
-    with pytest.raises(BadArgument, match="shape"):
-        answers(model, job(model, start="encoder"), encoder=lambda pixels: np.zeros((3, 3), np.float32))
+@pytest.mark.parametrize(("rows", "mean"), [(6, 1.0), (8, 50.0)])
+def test_that_the_encoder_is_only_asked_about_its_own_generator(
+    model: Model, rows: int, mean: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Encoder(("yaw",), num_ws=rows, w_dim=16).eval()
+    other.w_avg = to_tensor(model.w_avg * mean)
+    monkeypatch.setattr(projection, "embedded_encoder", lambda: other)
+    with pytest.raises(MissingPart, match="encoder"):
+        answers(model, job(model, start="encoder"))
+
+
+def test_that_a_run_can_start_from_what_the_encoder_reads(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Encoder(("yaw", "smile"), num_ws=model.network.num_ws, w_dim=16).eval()
+    own.w_avg = to_tensor(model.w_avg)
+    own.moves = to_tensor(np.random.RandomState(0).randn(2, 16))
+    monkeypatch.setattr(projection, "embedded_encoder", lambda: own)
+    wanted = own.guess(draw(model))
+    assert np.allclose(first_ws(model, start="encoder"), wanted, atol=1e-4)
+    assert not np.allclose(wanted, model.w_avg, atol=1e-4)
 
 
 # -- coordinates --------------------------------------------------------------------------------------------------------

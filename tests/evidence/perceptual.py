@@ -69,9 +69,9 @@ def speeds(model: Model, target: np.ndarray, weights: Path, steps: int = 10) -> 
     answers = project(model, task, threading.Event())
     ours = (answer for answer in answers if isinstance(answer, ProjectionStep))
     next(ours)
-    vgg = features.load(weights)
+    aids = losses.Aids(features.load(weights))
     wanted = to_tensor(target).permute(2, 0, 1)[None] / 127.5 - 1
-    compare = losses.Sum(losses.default_weights(features=True), wanted, None, vgg)
+    compare = losses.Sum(losses.default_weights(aids), wanted, None, aids)
     network = model.network
     ws = network.w_avg.detach()[None, None].repeat(1, network.num_ws, 1).requires_grad_()
     noise = [torch.randn(shape).requires_grad_() for shape in network.noise_shapes]
