@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -61,10 +62,16 @@ def _directions(args: argparse.Namespace) -> Path:
     return args.directions or resource("portraits_directions.npz")
 
 
-def _train(args: argparse.Namespace) -> None:
+def _prepare_for_torch() -> None:
     from facelab.engine.memory import keep_memory
 
     keep_memory()
+    # Threads that spin while they wait for one another take most of a busy machine and give nothing.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _train(args: argparse.Namespace) -> None:
+    _prepare_for_torch()
     import torch
 
     from facelab.checkpoints import load
@@ -80,9 +87,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _encoder(args: argparse.Namespace) -> None:
-    from facelab.engine.memory import keep_memory
-
-    keep_memory()
+    _prepare_for_torch()
     import torch
 
     from facelab.portraits.encoding import EncoderRun

@@ -6,6 +6,7 @@ size of network; pictures per second of wall clock and of processor time, since 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import numpy as np
 _DRAW = """
 import os, time
 os.environ["LP_NUM_THREADS"] = "0"
+os.environ["MESA_SHADER_CACHE_DISABLE"] = "true"
 import numpy as np
 from facelab.portraits.factors import K, values_from_y
 from facelab.portraits.renderer import Renderer
@@ -39,6 +41,7 @@ def main() -> None:
     from facelab.engine.memory import keep_memory
 
     keep_memory()
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the train command does
     import torch
 
     from facelab.portraits import dataset, training
