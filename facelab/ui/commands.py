@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
+from PySide6.QtGui import QAction, QColor, QKeyEvent, QKeySequence, QPainter
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QGridLayout,
+    QHBoxLayout,
     QLabel,
     QLineEdit,
     QListWidget,
@@ -17,6 +18,9 @@ from PySide6.QtWidgets import (
     QMenu,
     QMenuBar,
     QScrollArea,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
@@ -64,6 +68,34 @@ def score(wanted: str, text: str) -> float | None:
     return total - 0.02 * len(text)
 
 
+ACTION, PATH, KEYS = (Qt.ItemDataRole.UserRole + i for i in range(3))
+LINE = 28  # px
+
+
+class _CommandLine(QStyledItemDelegate):
+    """A command's name, the menu that it is in, and at the right its keys."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(100, LINE)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        c = theme.colours()
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)  # type: ignore[attr-defined]
+        rect = option.rect.adjusted(theme.GRID, 0, -theme.GRID, 0)  # type: ignore[attr-defined]
+        if chosen:
+            painter.fillRect(option.rect, QColor(c.accent))  # type: ignore[attr-defined]
+        middle = Qt.AlignmentFlag.AlignVCenter
+        name = index.data()
+        painter.setPen(QColor(c.on_accent if chosen else c.text))
+        painter.drawText(rect, middle, name)
+        painter.setPen(QColor(c.on_accent if chosen else c.quiet))
+        after = painter.fontMetrics().horizontalAdvance(name) + 2 * theme.GRID
+        painter.drawText(rect.adjusted(after, 0, 0, 0), middle, index.data(PATH))
+        painter.drawText(rect, middle | Qt.AlignmentFlag.AlignRight, index.data(KEYS))
+
+
 class CommandPalette(QDialog):
     """Type a part of a command's name, Enter does it."""
 
@@ -82,6 +114,7 @@ class CommandPalette(QDialog):
         self.list.setAccessibleName("Commands found")
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.setUniformItemSizes(True)
+        self.list.setItemDelegate(_CommandLine(self.list))
         self.list.itemClicked.connect(lambda _: self._do())
         column = QVBoxLayout(self)
         column.setContentsMargins(*(theme.GRID,) * 4)
@@ -105,9 +138,10 @@ class CommandPalette(QDialog):
                 found.append((-points if text.strip() else 0, order, path, name, action))
         self.list.clear()
         for _, _, path, name, action in sorted(found, key=lambda f: f[:2]):
-            keys = action.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            item = QListWidgetItem(f"{name}    {path}" + (f"    {keys}" if keys else ""))
-            item.setData(Qt.ItemDataRole.UserRole, action)
+            item = QListWidgetItem(name)
+            item.setData(ACTION, action)
+            item.setData(PATH, path)
+            item.setData(KEYS, action.shortcut().toString(QKeySequence.SequenceFormat.NativeText))
             self.list.addItem(item)
         self.list.setCurrentRow(0)
 
@@ -126,7 +160,7 @@ class CommandPalette(QDialog):
         item = self.list.currentItem()
         self.close()
         if item is not None:
-            item.data(Qt.ItemDataRole.UserRole).trigger()
+            item.data(ACTION).trigger()
 
 
 class ShortcutSheet(QDialog):
@@ -155,22 +189,25 @@ class ShortcutSheet(QDialog):
             if rows:
                 groups.setdefault(name, []).extend(rows)
         content = QWidget()
-        grid = QGridLayout(content)
-        grid.setHorizontalSpacing(3 * theme.GRID)
-        grid.setVerticalSpacing(4)
-        columns = _balanced(groups)
-        for column, names in enumerate(columns):
+        side_by_side = QHBoxLayout(content)
+        side_by_side.setSpacing(4 * theme.GRID)
+        for names in _balanced(groups):
+            grid = QGridLayout()
+            grid.setHorizontalSpacing(2 * theme.GRID)
+            grid.setVerticalSpacing(4)
             line = 0
             for name in names:
                 title = heading(name)
                 title.setContentsMargins(0, theme.GRID if line else 0, 0, 0)
-                grid.addWidget(title, line, 2 * column, 1, 2)
-                line += 1
+                grid.addWidget(title, line, 0, 1, 2)
                 for keys, what in groups[name]:
-                    grid.addWidget(quiet(keys), line, 2 * column)
-                    grid.addWidget(QLabel(what), line, 2 * column + 1)
                     line += 1
-        grid.setRowStretch(1 + max(sum(1 + len(groups[n]) for n in names) for names in columns), 1)
+                    grid.addWidget(quiet(keys), line, 0)
+                    grid.addWidget(QLabel(what), line, 1)
+                line += 1
+            grid.setRowStretch(line, 1)
+            grid.setColumnStretch(1, 1)
+            side_by_side.addLayout(grid)
         area = QScrollArea()
         area.setWidget(content)
         area.setWidgetResizable(True)

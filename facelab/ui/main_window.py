@@ -57,6 +57,7 @@ from facelab.ui import dialogs, theme
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.panels import PANELS, Panel
 from facelab.ui.panels.encode import EncodePanel
+from facelab.ui.panels.faces import FacesPanel
 from facelab.ui.panels.jobs import JobsPanel, words_of
 from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.mixer import MixerPanel
@@ -155,6 +156,11 @@ class MainWindow(QMainWindow):
         library = self.panel(LibraryPanel)
         library.slot_asked.connect(self.panel(MixerPanel).put)
         library.anchor_asked.connect(self.panel(PlanePanel).set_anchor)
+        for panel in self.panels.values():
+            if isinstance(panel, FacesPanel):
+                panel.slot_asked.connect(self.panel(MixerPanel).put)
+                panel.anchor_asked.connect(self.panel(PlanePanel).set_anchor)
+                panel.keep_asked.connect(lambda recipe: self.show_panel(LibraryPanel).keep(recipe))
         library.photo_asked.connect(lambda path: self.show_panel(EncodePanel).open_photo(path))
         self.panel(PreviewPanel).export_asked.connect(self._export_picture)
         self.panel(PreviewPanel).keep_asked.connect(self._keep)
@@ -961,6 +967,7 @@ class AboutDialog(QDialog):
             page = QTextBrowser()
             page.setOpenExternalLinks(True)
             page.setAccessibleName(title)
+            page.document().setDocumentMargin(2 * theme.GRID)
             page.setMarkdown(text)
             pages.addTab(page, title)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
@@ -992,7 +999,7 @@ def _about_text() -> str:
     except PackageNotFoundError:
         number = "from a checkout"
     return (
-        f"# facelab {number}\n\nExplore the latent space of a face generator by hand: plane, mixer, photographs, morph videos.\n\n"
+        f"### facelab {number}\n\nExplore the latent space of a face generator by hand: plane, mixer, photographs, morph videos.\n\n"
         "Nothing leaves this computer: photographs, faces and projects stay where they are.\n\n"
         "A picture that facelab writes says that it is synthetic, and can carry the recipe that made it."
     )

@@ -123,7 +123,8 @@ QMenu::item { padding: 5px 24px 5px 24px; border-radius: 3px; }
 QMenu::item:selected { background: $accent; color: $on_accent; }
 QMenu::item:disabled { color: $faint; background: transparent; }
 QMenu::separator { height: 1px; background: $hover; margin: 4px 8px; }
-QMenu::indicator { left: 6px; width: 14px; height: 14px; }
+QMenu::indicator { left: 6px; width: 12px; height: 12px; border: none; background: transparent; border-radius: 3px; }
+QMenu::indicator:checked { background: $accent; image: url("$icons/check-$name.svg"); }
 
 QToolBar { background: $ground; border: none; spacing: 8px; padding: 4px 8px; }
 QToolBar::separator { width: 1px; background: $hover; margin: 4px; }
@@ -168,7 +169,7 @@ QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabl
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; border: none; }
 QComboBox { padding-right: 2px; }
 QComboBox::drop-down { border: none; width: 20px; }
-QComboBox::down-arrow { image: url("$arrow"); width: 12px; height: 12px; }
+QComboBox::down-arrow { image: url("$icons/down-$name.svg"); width: 12px; height: 12px; }
 QComboBox QAbstractItemView { background: $panel; border: 1px solid $edge; selection-background-color: $accent; selection-color: $on_accent; }
 
 QScrollBar { background: transparent; border: none; }
@@ -187,6 +188,17 @@ QHeaderView::section { background: $panel; color: $quiet; border: none; padding:
 
 QProgressBar { background: $hover; border: none; border-radius: 3px; min-height: 6px; max-height: 6px; text-align: center; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }
+QCheckBox, QRadioButton { spacing: 8px; }
+QCheckBox::indicator, QRadioButton::indicator { width: 14px; height: 14px; border: 1px solid $edge; background: $raised; }
+QCheckBox::indicator { border-radius: 3px; }
+QRadioButton::indicator { border-radius: 8px; }
+QCheckBox::indicator:checked, QRadioButton::indicator:checked { background: $accent; border-color: $accent; }
+QCheckBox::indicator:checked { image: url("$icons/check-$name.svg"); }
+QRadioButton::indicator:checked { image: url("$icons/dot-$name.svg"); }
+QCheckBox::indicator:hover, QRadioButton::indicator:hover { border-color: $link; }
+QCheckBox::indicator:focus, QRadioButton::indicator:focus { border: 2px solid $link; width: 12px; height: 12px; }
+QCheckBox::indicator:disabled, QRadioButton::indicator:disabled { border-color: $control; background: $panel; }
+QCheckBox:disabled, QRadioButton:disabled { color: $faint; }
 QGroupBox { border: none; margin-top: 20px; font-weight: 600; }
 QGroupBox::title { subcontrol-origin: margin; left: 0; color: $quiet; }
 QSplitter::handle { background: $ground; }
@@ -201,7 +213,7 @@ def _sheet(c: Colours) -> str:
     return _SHEET.substitute(
         vars(c), control="#474747" if dark else "#b4b4b4", thumb="#4d4d4d" if dark else "#b0b0b0",
         pressed="#1f3350" if dark else "#d3e3fb",
-        arrow=resource(f"icons/down-{'dark' if dark else 'light'}.svg").as_posix(),
+        name="dark" if dark else "light", icons=resource("icons/check-dark.svg").parent.as_posix(),
     )  # fmt: skip
 
 
