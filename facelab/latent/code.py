@@ -81,6 +81,8 @@ def seed_to_z(seed: int, z_dim: int) -> Floats:
     """The z of a seed, [Z]: ``RandomState(seed).randn(1, z_dim)`` as NVIDIA's scripts draw it, so their seeds give their faces."""
     if not 0 <= seed < 2**32:
         raise BadArgument(f"a seed lies between 0 and {2**32 - 1}, not {seed!s:.60}")
+    if not 0 < z_dim <= 65536:
+        raise BadArgument(f"a z has 1 to 65536 numbers, not {z_dim!s:.60}")
     return frozen(np.random.RandomState(seed).randn(1, z_dim)[0], "z")
 
 
@@ -106,9 +108,12 @@ class Value:
 
 def _plain(origin: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        return MappingProxyType(json.loads(json.dumps(dict(origin), allow_nan=False)))
+        written = json.dumps(dict(origin), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadArgument("an origin is plain JSON") from error
+    if len(written) > 65536:
+        raise BadArgument("an origin is too long")
+    return MappingProxyType(json.loads(written))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,11 +142,14 @@ class Code(Value):
         array = frozen(self.array, "the code")
         if array.ndim != _NDIM[self.space] or array.size == 0:
             raise BadArgument(f"a code in {self.space} has {_NDIM[self.space]} dimensions, not the shape {array.shape}")
+        text(self.generator, "a generator")
+        if self.label is not None and not 0 <= self.label < 1 << 20:
+            raise BadArgument("a label is a small number")
         object.__setattr__(self, "array", array)
         object.__setattr__(self, "origin", _plain(self.origin))
         if self.noise is not None:
             object.__setattr__(self, "noise", tuple(frozen(n, "the noise") for n in self.noise) or None)
-            if any(n.ndim != 2 for n in self.noise or ()):
+            if any(n.ndim != 2 or not n.size for n in self.noise or ()) or len(self.noise or ()) > 64:
                 raise BadArgument("noise is one [r, r] array per layer")
 
     @classmethod
@@ -183,11 +191,9 @@ class Code(Value):
             BadArgument: the value is not what ``to_json`` writes.
         """
         v = expect(value, dict, "a code")
-        origin = _plain(expect(v.get("origin", {}), dict, "an origin"))
-        if len(json.dumps(dict(origin))) > 65536:
-            raise BadArgument("an origin is too long")
+        origin = expect(v.get("origin", {}), dict, "an origin")
         label = v.get("label")
-        if label is not None and (type(label) is not int or not 0 <= label < 1 << 20):
+        if label is not None and type(label) is not int:
             raise BadArgument("a label is a small number")
         noise = v.get("noise")
         if noise is not None:
@@ -196,7 +202,7 @@ class Code(Value):
                 raise BadArgument("too many noise maps")
         if "z_dim" in v:
             z_dim, seed = v["z_dim"], origin.get("seed")
-            if type(z_dim) is not int or not 0 < z_dim <= 65536 or type(seed) is not int or v.get("space") != "z":
+            if type(z_dim) is not int or type(seed) is not int or v.get("space") != "z":
                 raise BadArgument("a seed code names a seed and a small z_dim")
             array = seed_to_z(seed, z_dim)
         else:
@@ -205,7 +211,7 @@ class Code(Value):
         if space not in SPACES:
             raise BadArgument("a code lies in z, w or w+")
         return cls(
-            array=array, space=space, generator=text(v.get("generator"), "a generator"), origin=origin, label=label,
+            array=array, space=space, generator=expect(v.get("generator"), str, "a generator"), origin=origin, label=label,
             noise=None if noise is None else tuple(unpack(n, "a noise map") for n in noise),
         )  # fmt: skip
 
@@ -234,8 +240,10 @@ class Direction(Value):
         vector = frozen(self.vector, "the direction")
         if vector.ndim not in (1, 2) or not np.any(vector):
             raise BadArgument(f"a direction is a vector [C] or [L, C] other than zero, not the shape {vector.shape}")
-        if not (math.isfinite(self.sigma) and self.sigma > 0):
+        if not 0 < self.sigma <= 1e6:
             raise BadArgument("the sigma of a direction is a positive number")
+        for words, what in ((self.name, "a direction's name"), (self.generator, "a generator"), (self.method, "a method")):
+            text(words, what)
         object.__setattr__(self, "vector", vector)
         # 2 and 2.0 are one sigma: the digest is over the text.
         object.__setattr__(self, "sigma", float(self.sigma))
@@ -255,9 +263,9 @@ class Direction(Value):
     def from_json(cls, value: object) -> Direction:
         v = expect(value, dict, "a direction")
         return cls(
-            name=text(v.get("name"), "a direction's name"), vector=unpack(v.get("vector"), "the direction"),
-            sigma=number(v.get("sigma"), "sigma"), generator=text(v.get("generator"), "a generator"),
-            layers=layer_range(v.get("layers")), method=text(v.get("method", "pair"), "a method"),
+            name=expect(v.get("name"), str, "a direction's name"), vector=unpack(v.get("vector"), "the direction"),
+            sigma=number(v.get("sigma"), "sigma"), generator=expect(v.get("generator"), str, "a generator"),
+            layers=layer_range(v.get("layers")), method=expect(v.get("method", "pair"), str, "a method"),
         )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ VERSION = 1
 # A recipe with the optimised noise of a 1024 px generator is 15 MB; what is longer is not a recipe.
 MAX_JSON = 64 << 20
 MAX_SOURCES = 64
+MAX_DIRECTIONS = 256
 NoiseMode: TypeAlias = Literal["const", "none", "seed", "own"]
 
 
@@ -36,8 +37,8 @@ def _floats(values: Sequence[float], name: str) -> tuple[float, ...]:
         floats = tuple(float(x) for x in values)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadArgument(f"{name} are numbers") from error
-    if not floats or not all(map(math.isfinite, floats)):
-        raise BadArgument(f"{name} are finite numbers, at least one")
+    if not 0 < len(floats) <= 64 or not all(abs(x) <= 1e6 for x in floats):
+        raise BadArgument(f"{name} are 1 to 64 finite numbers up to a million")
     return floats
 
 
@@ -130,6 +131,10 @@ class Recipe(Value):
     def __post_init__(self) -> None:
         if not 0 < len(self.sources) <= MAX_SOURCES:
             raise BadArgument(f"a recipe has 1 to {MAX_SOURCES} sources, not {len(self.sources)}")
+        if len(self.directions) > MAX_DIRECTIONS:
+            raise BadArgument(f"a recipe has up to {MAX_DIRECTIONS} directions, not {len(self.directions)}")
+        if self.tuning is not None:
+            text(self.tuning, "a tuning")
         if len({c.generator for c in self.sources} | {a.direction.generator for a in self.directions}) > 1:
             raise BadArgument("the faces of a recipe belong to different generators")
         if not self.weights:
@@ -248,10 +253,10 @@ class Recipe(Value):
         mode, seed = noise.get("mode", "const"), noise.get("seed", 0)
         if mode not in get_args(NoiseMode) or type(seed) is not int or not 0 <= seed < 2**32:
             raise BadArgument("the recipe's noise is not one that facelab knows")
-        if cutoff is not None and (type(cutoff) is not int or not 0 <= cutoff <= 64):
+        if cutoff is not None and type(cutoff) is not int:
             raise BadArgument("the recipe's cutoff is not a layer")
         directions = []
-        for use in _list(v.get("directions", []), 256, "the directions"):
+        for use in _list(v.get("directions", []), MAX_DIRECTIONS, "the directions"):
             d = expect(use, dict, "a direction")
             directions.append(
                 Applied(
@@ -271,7 +276,7 @@ class Recipe(Value):
             weights=tuple(_numbers(w, 64, "the weights") for w in _list(v.get("weights", []), MAX_SOURCES, "the weights")),
             psi=_numbers(v.get("psi", [1.0]), 64, "psi"), cutoff=cutoff, directions=tuple(directions),
             noise=Noise(mode, seed, _numbers(noise.get("strength", [1.0]), 64, "the noise strength")), transform=move,
-            tuning=None if tuning is None else text(tuning, "a tuning"),
+            tuning=tuning,
         )  # fmt: skip
 
 

@@ -70,7 +70,8 @@ def test_that_no_noise_maps_are_no_noise() -> None:
     [
         {"space": "x"}, {"array": array(0, 2, 8)}, {"array": np.zeros(0)}, {"array": np.array([1, np.nan])}, {"array": [1e300]},
         {"array": "abc"}, {"array": [[1], [1, 2]]}, {"space": "w+"}, {"origin": {"x": {1}}}, {"origin": {"x": float("nan")}},
-        {"noise": (np.zeros(4),)}, {"noise": (np.full((4, 4), np.inf),)},
+        {"noise": (np.zeros(4),)}, {"noise": (np.full((4, 4), np.inf),)}, {"noise": (np.zeros((4, 0)),)}, {"noise": (np.zeros((1, 1)),) * 65},
+        {"label": -1}, {"label": 1 << 20}, {"generator": "x" * 2000}, {"generator": 5}, {"origin": {"x": "y" * 70000}},
     ],
 )  # fmt: skip
 def test_that_what_is_no_code_is_refused(fields: dict[str, object]) -> None:
@@ -176,7 +177,7 @@ def test_that_a_direction_is_one_value_however_its_numbers_are_written() -> None
     "change",
     [
         {"vector": np.zeros(3)}, {"vector": np.ones((1, 2, 3))}, {"vector": np.float32(3)}, {"sigma": 0}, {"sigma": -1}, {"sigma": float("nan")},
-        {"layers": (3, 3)}, {"layers": (-1, 3)}, {"layers": (0, 99)}, {"layers": (1,)},
+        {"layers": (3, 3)}, {"layers": (-1, 3)}, {"layers": (0, 99)}, {"layers": (1,)}, {"name": "x" * 2000}, {"sigma": 1e7}, {"method": None},
     ],
 )  # fmt: skip
 def test_that_what_is_no_direction_is_refused(change: dict[str, object]) -> None:

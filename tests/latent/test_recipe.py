@@ -151,7 +151,8 @@ def test_that_own_noise_is_used_where_a_code_has_some() -> None:
     [
         {"sources": ()}, {"sources": (code(),) * (MAX_SOURCES + 1)}, {"weights": ((1.0,), (1.0,))}, {"weights": ((),)},
         {"weights": ((float("nan"),),)}, {"psi": ()}, {"psi": (float("inf"),)}, {"psi": (1.0, 1.0), "cutoff": 2}, {"cutoff": -1},
-        {"psi": ("x",)}, {"psi": (10**400,)}, {"weights": (5,)},
+        {"psi": ("x",)}, {"psi": (10**400,)}, {"weights": (5,)}, {"psi": (1e7,)}, {"psi": (1.0,) * 65}, {"tuning": "x" * 2000}, {"cutoff": 99},
+        {"directions": (Applied(Direction(name="d", vector=np.ones(C), sigma=1.0, generator=GENERATOR), 1.0),) * 257},
         {"sources": (code(), Code(array=array(0, C), space="w", generator="cd" * 32))},
         {"directions": (Applied(Direction(name="d", vector=np.ones(C), sigma=1.0, generator="cd" * 32), 1.0),)},
     ],
