@@ -46,6 +46,8 @@ def read(path: Path) -> tuple[Floats, np.ndarray]:
     Raises:
         DatasetError: the file is missing, damaged, or from another version of the teacher.
     """
+    if not path.exists():
+        raise DatasetError(f"{path} is missing: run `python -m facelab.portraits render` on that folder first.")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             phi, pictures, teacher = data["phi"], data["pictures"], int(data["teacher"])
