@@ -18,7 +18,7 @@ from PIL import Image
 
 from facelab import checkpoints
 from facelab.assets import EMBEDDED_DIRECTIONS, EMBEDDED_GENERATOR, resource
-from facelab.engine import directions, latents, memory
+from facelab.engine import directions, latents, memory, tuning
 from facelab.engine.model import Look, Model, Recent, to_pixels
 from facelab.engine.projection import project
 from facelab.engine.renderer import CACHE_BYTES
@@ -47,6 +47,10 @@ from facelab.jobs import (
     SaveGenerator,
     Thumbnails,
     Tiles,
+    Tune,
+    TuningDone,
+    TuningReady,
+    UseTuning,
     WriteLatents,
     Written,
     read_only,
@@ -61,6 +65,7 @@ from facelab.media.video import MAX_SIDE, VideoWriter
 
 MODELS = 3  # generators that stay in memory
 TILES = 128 << 20  # bytes of finished tiles that are kept
+TUNINGS = 512 << 20  # bytes of tunings that are kept
 MAX_FRAMES = 1_000_000  # of one video
 COARSE = 32  # pixels; a picture smaller than this shows nobody anything
 PATIENCE = 0.03  # seconds for which nobody needs a coarse picture; its colours are not those of the whole one
@@ -83,6 +88,7 @@ class TorchEngine:
         self._models: Recent[tuple[str, str | None], Model] = Recent(MODELS)
         # Where a generator lay that has been put out of memory since, and the device that it was on.
         self._known: dict[str, tuple[Path, str]] = {}
+        self._tunings: Recent[str, bytes] = Recent(TUNINGS, len)
         self._tiles: Recent[tuple[object, ...], Pixels] = Recent(TILES, lambda tile: tile.nbytes)
 
     def run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:
@@ -125,16 +131,19 @@ class TorchEngine:
         checkpoints.save(model.network, job.path, model.checkpoint.metadata)
         yield Written(job.path)
 
-    def model(self, sha256: str, tuning: str | None = None) -> Model:
+    def model(self, sha256: str, tuned: str | None = None) -> Model:
         """The open generator of an identity; one that was put out of memory is read again.
 
         Raises:
             WrongGenerator: it was never opened here, or the tuning is not here.
         """
-        model = self._models.get((sha256, tuning))
+        model = self._models.get((sha256, tuned))
         if model is not None:
             return model
-        if tuning is not None:
+        if tuned is not None:
+            blob = self._tunings.get(tuned)
+            if blob is not None:
+                return self._tuned(sha256, blob)[1]
             raise WrongGenerator(
                 "this face was drawn with a generator that was tuned to its photograph, and that tuning is not here; "
                 "tune it again, or draw it with the generator as it was"
@@ -142,8 +151,8 @@ class TorchEngine:
         if sha256 in self._known:
             path, device = self._known[sha256]
             model = self._load(path, device)
-        elif not self._known:
-            # A face of the embedded generator can be drawn before anybody opened it.
+        elif all(path != resource(EMBEDDED_GENERATOR) for path, _ in self._known.values()):
+            # Perhaps it is the embedded one, whose faces can be drawn though nobody opened it.
             model = self._load(resource(EMBEDDED_GENERATOR), self._device)
         if model is None or model.sha256 != sha256:
             raise WrongGenerator(
@@ -155,9 +164,12 @@ class TorchEngine:
         model = Model.open(path, device, cache_bytes=self._cache_bytes)
         model.when_full = self.trim
         self._known[model.sha256] = (path, device)
-        for old in self._models.put((model.sha256, None), model):
-            old.close()
+        self._keep(None, model)
         return model
+
+    def _keep(self, name: str | None, model: Model) -> None:
+        for old in self._models.put((model.sha256, name), model):
+            old.close()
 
     # -- pictures ---------------------------------------------------------------------------------------------------
     @_run.register
@@ -289,8 +301,8 @@ class TorchEngine:
             codes.append(model.ws(recipe))
             groups.setdefault((recipe.generator, recipe.tuning, model.look(recipe)), []).append(index)
         batches = []
-        for (sha256, tuning, look), places in groups.items():
-            model = self.model(sha256, tuning)
+        for (sha256, tuned, look), places in groups.items():
+            model = self.model(sha256, tuned)
             count = model.batch(resolution or model.network.resolution)
             for start in range(0, len(places), count):
                 part = places[start : start + count]
@@ -344,6 +356,27 @@ class TorchEngine:
     @_run.register
     def _project(self, job: Project, cancel: threading.Event) -> Iterator[Answer | None]:
         yield from project(self.model(job.generator), job, cancel)
+
+    # -- tuning -----------------------------------------------------------------------------------------------------
+    @_run.register
+    def _tune(self, job: Tune, cancel: threading.Event) -> Iterator[Answer | None]:
+        for answer in tuning.tune(self.model(job.generator), job, cancel):
+            if isinstance(answer, TuningDone):
+                self._tuned(job.generator, answer.blob)
+            yield answer
+
+    @_run.register
+    def _use_tuning(self, job: UseTuning, cancel: threading.Event) -> Iterator[Answer | None]:
+        name, _ = self._tuned(job.generator, job.blob)
+        yield TuningReady(name)
+
+    def _tuned(self, generator: str, blob: bytes) -> tuple[str, Model]:
+        """Make a tuning ready; its delta is kept, to be applied again after its copy of the generator had to go."""
+        name, model = tuning.apply(self.model(generator), blob)
+        model.when_full = self.trim
+        self._tunings.put(name, blob)
+        self._keep(name, model)
+        return name, model
 
     # -- latents ----------------------------------------------------------------------------------------------------
     @_run.register

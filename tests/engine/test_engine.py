@@ -54,6 +54,11 @@ from facelab.jobs import (
     SaveGenerator,
     Thumbnails,
     Tiles,
+    Tune,
+    TuningDone,
+    TuningReady,
+    TuningSettings,
+    UseTuning,
     WriteLatents,
     Written,
 )
@@ -169,9 +174,11 @@ def test_that_a_generator_put_out_of_memory_is_read_again(tmp_path: Path) -> Non
 
 
 def test_that_a_face_of_the_embedded_generator_is_drawn_before_anybody_opened_it(
-    info: GeneratorInfo, seed: Callable[[int], Recipe]
+    info: GeneratorInfo, seed: Callable[[int], Recipe], tmp_path: Path
 ) -> None:
-    assert drawn(TorchEngine("cpu"), seed(1)).shape == (1, info.resolution, info.resolution, 3)
+    fresh = TorchEngine("cpu")
+    answers(fresh, OpenGenerator(path=tiny(tmp_path)))
+    assert drawn(fresh, seed(1)).shape == (1, info.resolution, info.resolution, 3)
 
 
 # -- pictures -----------------------------------------------------------------------------------------------------------
@@ -381,6 +388,31 @@ def test_that_mixed_own_noise_is_as_strong_as_each_and_exact_at_the_ends(
     assert split is not None
     assert np.array_equal(split[0], (one.noise or ())[0])
     assert np.array_equal(split[-1], (two.noise or ())[-1])
+
+
+# -- tuning -------------------------------------------------------------------------------------------------------------
+def test_that_a_tuned_generator_draws_its_faces_until_after_it_had_to_go(
+    noisy: tuple[TorchEngine, GeneratorInfo], tmp_path: Path
+) -> None:
+    engine, info = noisy
+    code = Code.from_seed(1, info.z_dim, info.sha256)
+    target = drawn(engine, Recipe.of(Code.from_seed(2, info.z_dim, info.sha256)))[0]
+    job = Tune(run="t", generator=info.sha256, code=code, target=target, settings=TuningSettings(steps=3, locality=0))
+    (done,) = answers(engine, job, TuningDone)
+    tuned = Recipe.of(code).change(tuning=done.tuning)
+    assert np.abs(drawn(engine, tuned)[0].astype(int) - done.pixels).max() <= 1
+    assert not np.array_equal(drawn(engine, tuned), drawn(engine, Recipe.of(code)))
+    for number in range(1, 5):
+        answers(engine, OpenGenerator(path=tiny(tmp_path, number)))
+    assert np.abs(drawn(engine, tuned)[0].astype(int) - done.pixels).max() <= 1
+
+    other = TorchEngine("cpu")
+    answers(other, OpenGenerator(path=tmp_path / "tiny0.safetensors"))
+    refused(other, Render(recipes=(tuned,)), WrongGenerator, "tuned")
+    (ready,) = answers(other, UseTuning(generator=info.sha256, blob=done.blob), TuningReady)
+    assert ready.tuning == done.tuning
+    assert np.abs(drawn(other, tuned)[0].astype(int) - done.pixels).max() <= 1
+    refused(other, UseTuning(generator=info.sha256, blob=done.blob[:50]), BadArgument, "cannot be read")
 
 
 # -- memory -------------------------------------------------------------------------------------------------------------
