@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 import json
+import logging
 import random
 import tempfile
 from collections.abc import Callable, Iterable
@@ -74,6 +75,8 @@ NOTE_MS = 6000  # how long a note stays in the status line
 LAYOUT_VERSION = 1  # of the docks' saved state; one of another version is not restored
 FIRST_SIZE = QSize(1280, 800)
 LEFT, RIGHT, BOTTOM = 216, 376, 168  # px, of the dock areas at first, in the smallest window; wider ones give them a share
+
+log = logging.getLogger(__name__)
 
 P = TypeVar("P", bound=Panel)
 Side = Qt.DockWidgetArea
@@ -899,10 +902,9 @@ class MainWindow(QMainWindow):
         self._save_layout()
         self.client.close()
         try:
-            self.session.save()
-            self.session.project.close()
+            self.session.close()
         except FacelabError as error:
-            self.say(error)
+            log.error("closing the project: %s", error)
         if self._pasted is not None:
             self._pasted.cleanup()
             self._pasted = None

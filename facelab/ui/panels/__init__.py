@@ -5,6 +5,7 @@ from __future__ import annotations
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
+from facelab.ui.panels.gallery import GalleryPanel
 from facelab.ui.panels.jobs import JobsPanel
 from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.mixer import MixerPanel
@@ -12,6 +13,8 @@ from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
 
 # In the order of their tabs and of the View menu.
-PANELS: tuple[type[Panel], ...] = (PlanePanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel)
+PANELS: tuple[type[Panel], ...] = (
+    PlanePanel, GalleryPanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel,
+)  # fmt: skip
 
 __all__ = ["PANELS", "Panel"]
