@@ -304,6 +304,44 @@ class Dropped(Answer):
     recipe: Recipe | None = None
 
 
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A well-known file that can be fetched.
+
+    Attributes:
+        name: by which ``Download`` takes it.
+        title: what it draws or measures, for people.
+        kind: "generator", "features" or "metric".
+        family: "stylegan2" and so on, or the name of the feature network.
+        resolution: height and width of its pictures, in pixels.
+        licence: its terms in a few words, to be shown and accepted before a download.
+        licence_address: where they stand in full.
+        address: where its publisher keeps it.
+        bytes: its size, or None where that is not known.
+        by_hand: it can only be fetched with a browser, and then opened as a file.
+        path: where it lies once it is downloaded, else None.
+    """
+
+    name: str
+    title: str
+    kind: str
+    family: str
+    resolution: int
+    licence: str
+    licence_address: str
+    address: str
+    bytes: int | None
+    by_hand: bool
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Catalogue(Answer):
+    """The entries of the catalogue, in the order in which they are shown."""
+
+    entries: tuple[CatalogueEntry, ...]
+
+
 # -- jobs ---------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
@@ -657,6 +695,14 @@ class LookAtFile(Job):
     kind = "side"
     doing = "looking at a file"
     path: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ListCatalogue(Job):
+    """What the catalogue offers; answers with ``Catalogue``."""
+
+    kind = "side"
+    doing = "reading the catalogue"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

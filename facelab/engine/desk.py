@@ -1,4 +1,4 @@
-"""The desk: side jobs that need no network. Photographs and dropped files; on plain threads, never with torch."""
+"""The desk: side jobs that need no network. Photographs, dropped files, downloads; on plain threads, never with torch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from facelab.checkpoints import catalogue
+from facelab.checkpoints.download import download
 from facelab.engine.latents import FACE_FORMAT, read_face
 from facelab.errors import FacelabError, MissingPart, NoFaceFound, PictureError
 from facelab.faces import align, detect
 from facelab.faces.photo import Photo, open_photo
 from facelab.jobs import (
     Answer,
+    Catalogue,
+    CatalogueEntry,
     Cropped,
     CropPhoto,
+    Download,
     Dropped,
     Face,
     Job,
+    ListCatalogue,
     LookAtFile,
     OpenPhoto,
     PhotoOpened,
     Pixels,
     Progress,
+    Written,
     read_only,
 )
 from facelab.latent.code import frozen
@@ -115,6 +122,33 @@ class Desk:
     def _look_at_file(self, job: LookAtFile, cancel: threading.Event) -> Iterator[Answer | None]:
         yield None
         yield look_at(job.path)
+
+    # -- the catalogue ----------------------------------------------------------------------------------------------
+    @_run.register
+    def _list_catalogue(self, job: ListCatalogue, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield Catalogue(tuple(_shown(entry) for entry in catalogue.entries()))
+
+    @_run.register
+    def _download(self, job: Download, cancel: threading.Event) -> Iterator[Answer | None]:
+        path = yield from download(catalogue.find(job.entry))
+        yield Written(path)
+
+
+def _shown(entry: catalogue.Entry) -> CatalogueEntry:
+    path = entry.path()
+    return CatalogueEntry(
+        name=entry.name,
+        title=entry.title,
+        kind=entry.kind,
+        family=entry.family,
+        resolution=entry.resolution,
+        licence=entry.licence,
+        licence_address=entry.licence_address,
+        address=entry.address,
+        bytes=entry.bytes,
+        by_hand=entry.by_hand,
+        path=path if path.is_file() else None,
+    )
 
 
 def look_at(path: Path) -> Dropped:

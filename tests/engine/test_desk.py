@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import http.server
 import subprocess
 import sys
 import threading
@@ -16,11 +19,26 @@ from PIL import Image
 
 from facelab import nets
 from facelab.assets import EMBEDDED_GENERATOR, SAMPLE_PHOTO, resource
+from facelab.checkpoints import catalogue
 from facelab.engine import latents
 from facelab.engine.desk import PREVIEW_SIDE, Desk, look_at
 from facelab.errors import BadArgument, FacelabError, MissingPart, PictureError
 from facelab.faces import detect
-from facelab.jobs import Answer, Cropped, CropPhoto, Dropped, Job, LookAtFile, OpenPhoto, PhotoOpened
+from facelab.jobs import (
+    Answer,
+    Catalogue,
+    Cropped,
+    CropPhoto,
+    Download,
+    Dropped,
+    Job,
+    ListCatalogue,
+    LookAtFile,
+    OpenPhoto,
+    PhotoOpened,
+    Progress,
+    Written,
+)
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.media.picture import save_picture
@@ -252,3 +270,48 @@ def test_that_the_desk_never_loads_torch() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["['photo']", "['generator']"]
+
+
+# -- the catalogue ------------------------------------------------------------------------------------------------------
+def test_that_the_catalogue_is_listed_with_its_terms() -> None:
+    entries = answer(ListCatalogue(), Catalogue).entries
+    assert len({e.name for e in entries}) == len(entries) > 20
+    assert all(e.licence and e.address.startswith("https://") and e.path is None for e in entries)
+
+
+def test_that_a_download_tells_its_progress_and_where_the_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(range(256)) * 3000
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "net.pkl").write_bytes(content)
+    handler = functools.partial(QuietHandler, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            first = dataclasses.replace(
+                catalogue.entries()[0],
+                address=f"http://127.0.0.1:{server.server_port}/net.pkl",
+                bytes=None,
+                sha256=None,
+            )
+            monkeypatch.setattr(catalogue, "entries", lambda: (first,))
+            found = list(Desk().run(Download(entry=first.name), threading.Event()))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert isinstance(found[0], Progress)
+    assert isinstance(found[-1], Written)
+    assert found[-1].path.read_bytes() == content
+    assert answer(ListCatalogue(), Catalogue).entries[0].path == found[-1].path
+
+
+def test_that_an_unknown_entry_is_refused() -> None:
+    with pytest.raises(BadArgument, match="nothing"):
+        answer(Download(entry="nothing"), Written)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
