@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from facelab.errors import BadArgument
 from facelab.nets import Network, build, estimate_w_avg
@@ -61,20 +62,18 @@ def test_that_stylegan3_draws_what_the_paper_says(option: str) -> None:
 
 
 @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (3, 1), (1, 3)])
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (3, 5), (-3, 2), (4, -5), (-1, -1)])
-@pytest.mark.parametrize("taps", [1, 2, 12])
-def test_that_a_line_is_filtered_as_if_zeros_were_inserted(
-    up: int, down: int, before: int, after: int, taps: int
-) -> None:
-    generator = torch.Generator().manual_seed(up + 10 * down + taps)
+def test_that_a_line_is_filtered_as_if_zeros_were_inserted(up: int, down: int) -> None:
+    generator = torch.Generator().manual_seed(up + 10 * down)
     x = torch.randn(2, 3, 1, 23, generator=generator)
-    line = torch.randn(taps, generator=generator)
-    spread = torch.zeros(2, 3, 1, 23, up)
-    spread[..., 0] = x
-    padded = torch.nn.functional.pad(spread.flatten(-2), (before, after))
-    expected = torch.nn.functional.conv2d(padded.reshape(6, 1, 1, -1), line.flip(0)[None, None, None])[..., ::down]
-    found = fir_line(x, line, up=up, down=down, before=before, after=after)
-    torch.testing.assert_close(found.reshape(expected.shape), expected, atol=1e-5, rtol=1e-5)
+    for before, after in [(0, 0), (3, 5), (-3, 2), (4, -5), (-1, -1)]:
+        for taps in (1, 2, 12):
+            line = torch.randn(taps, generator=generator)
+            spread = torch.zeros(2, 3, 1, 23, up)
+            spread[..., 0] = x
+            padded = functional.pad(spread.flatten(-2), (before, after)).reshape(6, 1, 1, -1)
+            expected = functional.conv2d(padded, line.flip(0)[None, None, None])[..., ::down]
+            found = fir_line(x, line, up=up, down=down, before=before, after=after)
+            torch.testing.assert_close(found.reshape(expected.shape), expected, atol=1e-5, rtol=1e-5)
 
 
 NETWORKS = {
