@@ -57,6 +57,7 @@ from facelab.jobs import (
 )
 from facelab.latent import direction
 from facelab.latent.code import Code, Direction, Floats, digest_of
+from facelab.latent.mixing_table import crossed
 from facelab.latent.path import Morph, times
 from facelab.latent.recipe import Recipe
 from facelab.media.picture import save_picture
@@ -477,14 +478,12 @@ class TorchEngine:
             raise BadArgument(
                 f"the layers of a mixing table are a range within 0 to {model.network.num_ws}, not {first} to {last}"
             )
-        inside = tuple(float(first <= layer < last) for layer in range(model.network.num_ws))
-        outside = tuple(1 - share for share in inside)
         columns, rows = ([self.resolve(r) for r in recipes] for recipes in (job.columns, job.rows))
         recipes = list(job.columns)
         for row, code in zip(job.rows, rows, strict=True):
             recipes.append(row)
             recipes += [
-                column.change(sources=(of, code), weights=(outside, inside), psi=(1.0,), cutoff=None, directions=())
+                crossed(column, of, code, job.layers, model.network.num_ws)
                 for column, of in zip(job.columns, columns, strict=True)
             ]
         pictures = yield from self._grid(recipes, job.tile, len(columns) + 1, len(rows) + 1, cancel)

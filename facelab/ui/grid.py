@@ -56,6 +56,7 @@ KEPT = 1500  # pixmaps of a grid
 PAGE = 240  # rows that an endless grid grows by
 NAME = 20  # px, the line below a face
 PAD = 4  # px, around a face
+CORNER = 72  # px; words in a smaller corner cannot be read
 
 
 def side_for(pixels: float, resolution: int) -> int:
@@ -456,6 +457,7 @@ class Matrix(QScrollArea):
         self.side = least
         self._left, self._top, self._tail, self._least, self._most = left, top, tail, least, most
         self._heads: tuple[tuple[QWidget, ...], tuple[QWidget, ...]] = ((), ())
+        self._corner: QWidget | None = None
         self._content = QWidget()
         self.setWidget(self._content)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -476,6 +478,11 @@ class Matrix(QScrollArea):
             widget.setParent(self._content)
             widget.show()
         self._arrange()
+
+    def set_corner(self, widget: QWidget) -> None:
+        """What stands in the corner between the heads, where there is room for it."""
+        self._corner = widget
+        widget.setParent(self._content)
 
     def fill(self, faces: Sequence[Sequence[Recipe]], name: Callable[[int, int], str]) -> None:
         """Show faces by row and column; ``name`` says what one is. Old pictures stay until the new ones are drawn."""
@@ -527,19 +534,23 @@ class Matrix(QScrollArea):
         """Give everything its place."""
         gap, rows, columns = self.GAP, len(self.cells), max([0, *(len(row) for row in self.cells)])
         tail = self._tail + gap if self._tail else 0
-        wide = self.viewport().width() - 2 * theme.GRID - self._left - tail - gap * (columns + 1)
-        high = self.viewport().height() - 2 * theme.GRID - self._top - tail - gap * (rows + 1)
+        apart = gap if self._left else 3 * gap  # heads that are faces stand a little off those in the table
+        wide = self.viewport().width() - 2 * theme.GRID - self._left - tail - apart - gap * columns
+        high = self.viewport().height() - 2 * theme.GRID - self._top - tail - apart - gap * rows
         across, down = columns + (not self._left), rows + (not self._top)
         side = self.side = max(self._least, min(wide // max(1, across), high // max(1, down), self._most))
         left, top = self._left or side, self._top or side
         whole = (
-            2 * theme.GRID + left + gap + columns * (side + gap) + tail,
-            2 * theme.GRID + top + gap + rows * (side + gap) + tail,
+            2 * theme.GRID + left + apart + columns * (side + gap) + tail,
+            2 * theme.GRID + top + apart + rows * (side + gap) + tail,
         )
         self._content.resize(max(whole[0], self.viewport().width()), max(whole[1], self.viewport().height()))
         x0 = max(theme.GRID, (self._content.width() - whole[0]) // 2 + theme.GRID)
-        xs = [x0 + left + gap + i * (side + gap) for i in range(columns + 1)]
-        ys = [theme.GRID + top + gap + i * (side + gap) for i in range(rows + 1)]
+        xs = [x0 + left + apart + i * (side + gap) for i in range(columns + 1)]
+        ys = [theme.GRID + top + apart + i * (side + gap) for i in range(rows + 1)]
+        if self._corner is not None:
+            self._corner.setGeometry(x0, theme.GRID, left, top)
+            self._corner.setVisible(min(left, top) >= CORNER)
         for i, widget in enumerate(self._heads[0]):
             widget.setGeometry(xs[min(i, columns)], theme.GRID, side if i < columns else self._tail, top)
         for i, widget in enumerate(self._heads[1]):

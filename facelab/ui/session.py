@@ -22,6 +22,7 @@ from facelab import settings
 from facelab.errors import FacelabError
 from facelab.jobs import GeneratorInfo
 from facelab.latent.code import Code
+from facelab.latent.mixing_table import MixingTable
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
 from facelab.settings import Settings
@@ -45,13 +46,13 @@ class State:
         slots: the mixer's faces, at least two places, the empty ones last; the first is the face that the others are mixed
             into. A face in a slot is a recipe of one source. ``recipe.sources`` are those of the first slots, in order; what
             part each has is told by ``recipe.weights``, and slots beyond have none.
-        table: the mixing table's faces and layers, the panel's own frozen value.
+        table: the mixing table's faces and layers.
     """
 
     recipe: Recipe | None = None
     plane: Plane | None = None
     slots: tuple[Recipe | None, ...] = (None,) * FEWEST_SLOTS
-    table: object | None = None
+    table: MixingTable | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What the project keeps of it: plain JSON."""
@@ -59,6 +60,7 @@ class State:
             "recipe": None if self.recipe is None else self.recipe.to_json(),
             "plane": None if self.plane is None else self.plane.to_json(),
             "slots": [None if slot is None else slot.to_json() for slot in self.slots],
+            "table": None if self.table is None else self.table.to_json(),
         }
 
     @classmethod
@@ -70,12 +72,13 @@ class State:
         """
         if not isinstance(value, dict):
             return cls()
-        recipe, plane, slots = value.get("recipe"), value.get("plane"), value.get("slots")
+        recipe, plane, slots, table = (value.get(name) for name in ("recipe", "plane", "slots", "table"))
         places = tuple(None if s is None else Recipe.from_json(s) for s in slots) if isinstance(slots, list) else ()
         return cls(
             recipe=None if recipe is None else Recipe.from_json(recipe),
             plane=None if plane is None else Plane.from_json(plane),
             slots=places + (None,) * (FEWEST_SLOTS - len(places)),
+            table=None if table is None else MixingTable.from_json(table),
         )
 
 
@@ -152,6 +155,7 @@ class Session(QObject):
         self._paths: dict[str, Path | None] = {}
         self._drag: _Drag | None = None
         self._drags = 0
+        self._closed = False
         self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
         self._save_soon.timeout.connect(self.save)
         self._restore()
@@ -299,9 +303,24 @@ class Session(QObject):
         self.changed.emit(self.state, before)
 
     def save(self) -> None:
-        """Write the state into the project; called by itself soon after each change."""
+        """Write the state into the project; called by itself soon after each change. Does nothing after `close`."""
         self._save_soon.stop()
+        if self._closed:
+            return
         self._project.set_meta("state", self.state.to_json())
+
+    def close(self) -> None:
+        """Save, and close the project; further calls do nothing.
+
+        Raises:
+            ProjectError: something could not be written.
+        """
+        if not self._closed:
+            try:
+                self.save()
+            finally:
+                self._closed = True
+                self._project.close()
 
     def _restore(self) -> None:
         # A state that cannot be read any more (a newer facelab wrote it) costs the view, never the library.

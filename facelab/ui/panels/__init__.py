@@ -11,10 +11,11 @@ from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
+from facelab.ui.panels.table import TablePanel
 
 # In the order of their tabs and of the View menu.
 PANELS: tuple[type[Panel], ...] = (
-    PlanePanel, GalleryPanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel,
+    PlanePanel, GalleryPanel, TablePanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel,
 )  # fmt: skip
 
 __all__ = ["PANELS", "Panel"]

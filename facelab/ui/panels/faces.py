@@ -43,9 +43,9 @@ class FacesPanel(Panel):
         for name in ("origin", "x", "y"):
             plane.addAction(f"as {name}", partial(self.anchor_asked.emit, name, recipe))
         menu.addSeparator()
-        menu.addAction("Export picture…", partial(self._export, recipe))
+        menu.addAction("Export picture…", partial(self._export_face, recipe))
         menu.popup(at)
         return menu
 
-    def _export(self, recipe: Recipe) -> None:
+    def _export_face(self, recipe: Recipe) -> None:
         ExportPictureDialog(self.session, self.client, [recipe], [describe(recipe)], self).open()

@@ -179,10 +179,10 @@ class GalleryPanel(FacesPanel):
 
     def _near_tools(self) -> QWidget:
         self.radius = ValueSlider(
-            "Radius", 0.0, 2.0, 0.5, step=0.05, label="at", reach=(0.0, 20.0),
+            "Radius", 0.0, 2.0, 0.5, step=0.05, label="", reach=(0.0, 20.0),
             tip="How far from the current face, in σ: 1 is how far a face lies from the average",
         )  # fmt: skip
-        self.radius.setMinimumWidth(160)
+        self.radius.setMinimumWidth(140)
         self.radius.setMaximumWidth(260)
         self.radius.changed.connect(lambda _: self._show_near())
         return self._tool_row(self.radius, quiet("σ"), tool("Other neighbours", "shuffle", self._other_neighbours, tip="Others at the same distance"))
