@@ -487,7 +487,7 @@ class LibraryPanel(Panel):
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)
-        self._drawing: dict[Ticket, tuple[int, ...]] = {}
+        self._drawing: dict[Ticket, tuple[Project, tuple[int, ...]]] = {}
         self._opening: str = ""
         self._missing: list[int] = []
         self.model = FaceModel(session, self)
@@ -643,7 +643,7 @@ class LibraryPanel(Panel):
                 self.say(error)
         if recipes:
             ticket = self.client.submit(Thumbnails(recipes=tuple(recipes), resolution=min(DRAWN, info.resolution)))
-            self._drawing[ticket] = tuple(known)
+            self._drawing[ticket] = self.session.project, tuple(known)
             ticket.answered.connect(self._drawn)
             ticket.failed.connect(self.say)
             ticket.closed.connect(self._drawing_closed)
@@ -651,11 +651,18 @@ class LibraryPanel(Panel):
     def _drawn(self, answer: Answer) -> None:
         if not isinstance(answer, Images):
             return
-        for face, pixels in zip(self._drawing[cast(Ticket, self.sender())], answer.pixels, strict=True):
+        project, faces = self._drawing[cast(Ticket, self.sender())]
+        if project is not self.session.project:
+            return  # its ids mean other faces now
+        for face, pixels in zip(faces, answer.pixels, strict=True):
             png = thumbnail_png(image_of(pixels))
             pixmap = QPixmap()
             pixmap.loadFromData(png)
-            self.session.project.set_thumbnail(face, png)
+            try:
+                project.set_thumbnail(face, png)
+            except FacelabError as error:  # closed meanwhile
+                self.say(error)
+                return
             self.model.put(face, pixmap)
 
     def _drawing_closed(self, _: str) -> None:
