@@ -343,8 +343,8 @@ class FaceGrid(QListView):
         self.setAccessibleName(name)
         self.clicked.connect(self._take)
         self.customContextMenuRequested.connect(self._menu)
-        self.verticalScrollBar().valueChanged.connect(self._look.start)
-        self.faces.rowsInserted.connect(self._look.start)
+        self.verticalScrollBar().valueChanged.connect(lambda _: self._look.start())
+        self.faces.rowsInserted.connect(lambda *_: self._look.start())
 
     # -- what it shows --
     def show_faces(self, face: Callable[[int], Recipe | None], name: Callable[[int], str], most: int) -> None:

@@ -30,8 +30,12 @@ class FacesPanel(Panel):
         """Make a face the current one."""
         self.session.take(recipe, f"Take {describe(recipe)}")
 
-    def face_menu(self, recipe: Recipe, at: QPoint) -> QMenu:
+    def face_menu(self, recipe: Recipe, at: QPoint) -> None:
         """Open the menu of a face at a global position."""
+        self.menu_of(recipe).popup(at)
+
+    def menu_of(self, recipe: Recipe) -> QMenu:
+        """What can be done with a face."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction("Take", partial(self.take, recipe))
@@ -44,7 +48,6 @@ class FacesPanel(Panel):
             plane.addAction(f"as {name}", partial(self.anchor_asked.emit, name, recipe))
         menu.addSeparator()
         menu.addAction("Export picture…", partial(self._export_face, recipe))
-        menu.popup(at)
         return menu
 
     def _export_face(self, recipe: Recipe) -> None:

@@ -360,12 +360,13 @@ class GalleryPanel(FacesPanel):
     # -- neighbours --
     def _other_neighbours(self) -> None:
         self._draw_seed = self._random.randrange(2**31)
-        self._around = None
-        self._follow()
+        now = self.session.state.recipe
+        if now is not None:
+            self._ask_neighbours(now, other=True)
 
-    def _ask_neighbours(self, now: Recipe) -> None:
+    def _ask_neighbours(self, now: Recipe, *, other: bool = False) -> None:
         """Have the current face, and the random ones that say where its neighbours lie, worked out."""
-        if now == self._around or now in self._near_recipes():
+        if not other and (now == self._around or now in self._near_recipes()):
             return  # a neighbour that was taken leaves the others where they are
         self._around = now
         start = np.random.RandomState(self._draw_seed).randint(2**31 - NEIGHBOURS)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import ClassVar, Literal
 
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QMenu, QStackedWidget, QToolButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QStackedWidget, QToolButton, QWidget
 
 from facelab.errors import FacelabError
 from facelab.jobs import Answer, Codes, ExportTable, GeneratorInfo, Resolve
@@ -278,14 +278,14 @@ class TablePanel(FacesPanel):
         if view.recipe is not None:
             self.take(view.recipe)
 
-    def _head_menu(self, side: Side, view: FaceView, at: QPoint) -> QMenu | None:
+    def _head_menu(self, side: Side, view: FaceView, at: QPoint) -> None:
         if view.recipe is None:
-            return None
-        menu = self.face_menu(view.recipe, view.mapToGlobal(at))
+            return
+        menu = self.menu_of(view.recipe)
         menu.addSeparator()
         menu.addAction("Another random face", partial(self._replace_random, side, view))
         menu.addAction("Take out of the table\tDel", partial(self._remove, side, view))
-        return menu
+        menu.popup(view.mapToGlobal(at))
 
     def _replace_random(self, side: Side, view: FaceView) -> None:
         face = self._seed()
