@@ -124,6 +124,9 @@ class Module:
     def real(self, key: str) -> float:
         """A numeric attribute."""
         value = self.state.get(key)
+        array = as_array(value)
+        if array is not None and array.size == 1:
+            value = array.reshape(-1)[0].item()
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise CheckpointError(
                 f"the file's {printable(self.kind)} has no number {key!r}; it is of an unknown variant"

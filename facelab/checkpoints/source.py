@@ -18,6 +18,7 @@ from facelab.checkpoints.torchfile import LEGACY_MAGIC, Archive, read_archive, r
 from facelab.checkpoints.unpickle import Machine, printable
 from facelab.errors import CheckpointError, UnknownFormat, UnsafeFile
 
+MAX_HEADER = 16 << 20  # bytes of a .safetensors header; generators need some 50 kB
 LARGEST_FILE = 32 << 30  # bytes; the largest checkpoints in circulation have a tenth of it
 
 
@@ -145,6 +146,8 @@ def looks_like_safetensors(view: memoryview) -> bool:
 
 def read_safetensors(source: Source) -> Contents:
     """The tensors and text fields of a .safetensors file."""
+    if int.from_bytes(source.view[:8], "little") > MAX_HEADER:
+        raise UnsafeFile(f"{source.path.name} has a header larger than any generator needs")
     try:
         with safe_open(source.path, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping

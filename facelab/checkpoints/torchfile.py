@@ -18,6 +18,7 @@ from facelab.errors import CheckpointError, UnknownFormat, UnsafeFile
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_VERSION = 1001
+MAX_DIRECTORY = 8 << 20  # bytes of an archive's list of entries
 MAX_ENTRIES = 20_000  # in one archive; the largest snapshots have some 1,500
 
 
@@ -49,16 +50,23 @@ class Archive:
 
     def __init__(self, view: memoryview) -> None:
         self.view = view
+        tail = bytes(view[-65_557:])  # the end record, behind which a comment of 64 kB may stand
+        end = tail[tail.rfind(b"PK\x05\x06") :]
+        if len(end) >= 22 and MAX_DIRECTORY < int.from_bytes(end[12:16], "little") < 0xFFFFFFFF:
+            raise UnsafeFile("the archive has a directory larger than any generator needs")
         try:
             entries = zipfile.ZipFile(cast(BinaryIO, _ViewFile(view))).infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, struct.error) as error:
             raise CheckpointError(f"the archive is cut off or damaged: {printable(error)}") from None
         if len(entries) > MAX_ENTRIES:
             raise UnsafeFile(f"the archive has {len(entries):,} entries; no generator needs that")
+        if sum(entry.compress_size for entry in entries) > len(view):
+            raise UnsafeFile("the archive's entries overlap; they declare more than the file holds")
         self.entries: dict[str, zipfile.ZipInfo] = {}
         for entry in entries:
             parts = entry.filename.split("/")
-            if ".." in parts or parts[0] == "" or "\\" in entry.filename or ":" in entry.filename:
+            link = (entry.external_attr >> 16) & 0o170000 == 0o120000
+            if link or ".." in parts or parts[0] == "" or "\\" in entry.filename or ":" in entry.filename:
                 raise UnsafeFile(f"the archive has an entry named {printable(entry.filename)!r}")
             if entry.filename in self.entries:
                 raise UnsafeFile(f"the archive has two entries named {printable(entry.filename)!r}")
@@ -150,6 +158,8 @@ def read_archive(archive: Archive, *, objects: bool = False) -> Any:
         raise UnknownFormat("this is a TorchScript program, not weights; facelab runs no code from files")
     if len(programs) != 1:
         raise UnknownFormat("this is a zip archive of another kind, not one that torch.save wrote")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.entries.values()):
+        raise UnsafeFile("the archive is compressed, which torch's never are; unpack it and save it again with torch")
     prefix = programs[0][: -len("data.pkl")]
     order = f"{prefix}byteorder"
     if order in archive.entries and bytes(archive.read(order)[:8]) != b"little":

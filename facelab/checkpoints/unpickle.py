@@ -25,6 +25,7 @@ from facelab.errors import CheckpointError, UnsafeFile
 
 MAX_STEPS = 500_000  # opcodes in one file; the largest training snapshots have some 60,000
 MAX_STACK = 100_000  # objects that wait at once; picklers write lists and dicts in batches of 1,000
+MAX_LEVELS = 100  # of objects in objects; modules in modules have some 35
 MAX_MARKS = 500  # nesting; modules in modules need some 30
 MAX_NUMBER = 1024  # bytes of one integer, characters of one number or name in text
 MAX_TEXT = 1 << 20  # characters of one string in text form (protocol 0)
@@ -402,6 +403,35 @@ _SAME_MODULE = {
 ALLOWED: frozenset[tuple[str, str]] = frozenset({*_MADE, *_STUBS, *_LABELS})
 
 
+def check_nesting(value: object) -> None:
+    """Walk what a pickle made, level by level.
+
+    Raises:
+        UnsafeFile: it nests deeper than any generator, so that those who walk it could run out of stack.
+    """
+    level, seen = [value], set()
+    for _ in range(MAX_LEVELS):
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, Stub):
+                parts: tuple[Any, ...] = (one.args, one.state)
+            elif isinstance(one, dict):
+                parts = tuple(one.values())
+            elif isinstance(one, ArrayBox):
+                parts = tuple(one.objects or ())
+            elif isinstance(one, list | tuple):
+                parts = tuple(one)
+            else:
+                continue
+            if id(one) not in seen:
+                seen.add(id(one))
+                below.extend(parts)
+        if not below:
+            return
+        level = below
+    raise UnsafeFile(f"the file nests objects more than {MAX_LEVELS} deep; no generator needs that")
+
+
 # --- the machine -------------------------------------------------------------------------------------------------
 
 
@@ -458,7 +488,9 @@ class Machine:
             while True:
                 code = self._read(1)[0]
                 if code == _STOP:
-                    return self._pop()
+                    value = self._pop()
+                    check_nesting(value)
+                    return value
                 self._count()
                 action = _ACTIONS.get(code)
                 if action is None:
@@ -699,8 +731,8 @@ class Machine:
             _build_dtype(target, state)
         elif isinstance(target, ArrayBox):
             _build_array(self, target, state)
-        elif isinstance(target, TensorBox | dict):
-            pass  # attributes beside the contents (a state dictionary's version table): nothing we read
+        elif isinstance(target, dict) and isinstance(state, dict) and state.keys() <= {"_metadata"}:
+            pass  # a state dictionary's table of versions, or nothing: not read
         else:
             shown = target if isinstance(target, Name) else type(target).__name__
             raise UnsafeFile(f"the file sets attributes of {shown}; facelab runs no code from files")
