@@ -206,11 +206,11 @@ class Generator:
         noise_strength: float | ArrayLike,
         resolution: int | None,
         transform: ArrayLike | None,
-    ) -> list[Tensor]:
+    ) -> Iterator[Tensor]:
         codes = _finite(ws, "ws", (None, self.num_ws, self.w_dim))
         side = self._model.check_resolution(resolution)
         look = self._look(noise_mode, noise, noise_strength, transform)
-        return list(self._model.pictures(codes, look, side))
+        return self._model.pictures(codes, look, side)
 
     def _look(
         self,

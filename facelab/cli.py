@@ -25,12 +25,16 @@ from facelab import __version__
 from facelab.errors import BadArgument, ExportError, FacelabError, LatentError, WrongGenerator
 from facelab.jobs import (
     Answer,
+    Catalogue,
     Codes,
+    Download,
+    Engine,
     ExportMorph,
     ExportPictures,
     ExportPlane,
     GeneratorInfo,
     Job,
+    ListCatalogue,
     OpenGenerator,
     Progress,
     ReadLatents,
@@ -41,7 +45,7 @@ from facelab.jobs import (
 from facelab.latent.code import Code
 from facelab.latent.path import EASINGS, INTERPOLATIONS
 from facelab.latent.plane import Plane
-from facelab.latent.recipe import Noise, Recipe
+from facelab.latent.recipe import Noise, Recipe, Transform
 
 if TYPE_CHECKING:  # torch is only loaded by a command that draws
     from facelab.engine.engine import TorchEngine
@@ -168,7 +172,7 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
             f"cannot tell the format of {options.output.name!r}; end its name in .face.safetensors or .png"
         )
     _check_folder(options.output)
-    generator = api.open(options.generator, options.device)
+    generator = api.open(_checkpoint(options), options.device)
     if options.crop is None:
         _notice(options)
     run = api.encode(
@@ -277,6 +281,42 @@ def _convert(options: argparse.Namespace, keep: Keep) -> None:
     _told(options, [options.output], f" ({found.network.family}, {found.network.resolution} px, {sha256[:12]})")
 
 
+def _catalogue(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab.engine.desk import Desk
+
+    (catalogue,) = [a for a in Desk().run(ListCatalogue(), threading.Event()) if isinstance(a, Catalogue)]
+    if options.json:
+        print(
+            json.dumps([{**dataclasses.asdict(e), "path": e.path and str(e.path)} for e in catalogue.entries], indent=2)
+        )
+        return
+    for entry in catalogue.entries:
+        size = "size unknown" if entry.bytes is None else f"{entry.bytes / 1e6:,.0f} MB"
+        print(f"{entry.name}\n    {entry.title}; {entry.family}, {entry.resolution} px, {size}; {entry.licence}")
+        if entry.by_hand:
+            print(f"    only with a browser: {entry.address}")
+        elif entry.path is not None:
+            print(f"    is here: {entry.path}")
+
+
+def _download(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab.checkpoints import catalogue
+    from facelab.engine.desk import Desk
+
+    entry = catalogue.find(options.name)
+    if not options.accept:
+        terms = f"{entry.title}: {entry.licence}, {entry.licence_address}"
+        if not sys.stdin.isatty():
+            raise BadArgument(f"read its terms first ({terms}); then give --accept")
+        _say(terms)
+        if input("Do you accept these terms? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise BadArgument("its terms were not accepted, so nothing was downloaded")
+    keep(f"what has arrived of {entry.name} is kept; the same command goes on with it")
+    for answer in _answers(Desk(), Download(entry=entry.name), options):
+        if isinstance(answer, Written):
+            _told(options, [answer.path])
+
+
 def _demo(options: argparse.Namespace, keep: Keep) -> None:
     from facelab.assets import SAMPLE_PHOTO, resource
 
@@ -311,14 +351,29 @@ def _engine(options: argparse.Namespace) -> Iterator[tuple[TorchEngine, Generato
     engine = TorchEngine(options.device)
     try:
         (info,) = [
-            a for a in _answers(engine, OpenGenerator(path=options.generator), options) if isinstance(a, GeneratorInfo)
+            a
+            for a in _answers(engine, OpenGenerator(path=_checkpoint(options)), options)
+            if isinstance(a, GeneratorInfo)
         ]
         yield engine, info
     finally:
         engine.close()
 
 
-def _answers(engine: TorchEngine, job: Job, options: argparse.Namespace) -> Iterator[Answer]:
+def _checkpoint(options: argparse.Namespace) -> Path | None:
+    """The file of ``--generator``: a path, or the name of an entry of the catalogue that was downloaded."""
+    given: Path | None = options.generator
+    if given is None or given.exists():
+        return given
+    from facelab.checkpoints import catalogue
+
+    named = [entry for entry in catalogue.entries() if entry.name == str(given)]
+    if named and not named[0].path().is_file():
+        raise BadArgument(f"{given} is in the catalogue, but not here yet; fetch it first: facelab download {given}")
+    return named[0].path() if named else given
+
+
+def _answers(engine: Engine, job: Job, options: argparse.Namespace) -> Iterator[Answer]:
     """What a job answers; its progress goes to stderr."""
     line = _ProgressLine(options)
     run = engine.run(job, threading.Event())
@@ -375,6 +430,8 @@ def _styled(recipe: Recipe, options: argparse.Namespace, info: GeneratorInfo) ->
         recipe = recipe.change(psi=psi, cutoff=options.cutoff)
     if options.noise is not None:
         recipe = recipe.change(noise=options.noise)
+    if options.move is not None:
+        recipe = recipe.change(transform=Transform(*options.move))
     return recipe
 
 
@@ -499,6 +556,13 @@ def _four(text: str) -> tuple[float, float, float, float]:
     return values
 
 
+def _move(text: str) -> tuple[float, ...]:
+    values = _numbers(text)
+    if len(values) not in (2, 3):
+        raise argparse.ArgumentTypeError("give x,y or x,y,degrees")
+    return values
+
+
 def _finite(text: str) -> float:
     (value, *more) = _numbers(text)
     if more:
@@ -558,10 +622,16 @@ def _parser() -> argparse.ArgumentParser:
         common.add_argument(
             "-v", "--verbose", action="store_true", help="show progress where stderr is no terminal, too"
         )
-        if name not in ("window", "convert", "demo"):
+        if name not in ("window", "convert", "demo", "catalogue", "download"):
             common.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or mps")
-        if name not in ("window", "convert", "demo", "info"):
-            common.add_argument("-g", "--generator", type=Path, metavar="FILE", help="a checkpoint; else facelab's own")
+        if name not in ("window", "convert", "demo", "catalogue", "download", "info"):
+            common.add_argument(
+                "-g",
+                "--generator",
+                type=Path,
+                metavar="FILE",
+                help="a checkpoint, or the name of one of the catalogue that is here; else facelab's own",
+            )
         describe(command)
     return parser
 
@@ -576,6 +646,12 @@ def _look_options(command: argparse.ArgumentParser) -> None:
     look.add_argument("--cutoff", type=_count(0, 64), metavar="N", help="layers from N on keep psi 1")
     look.add_argument(
         "--noise", type=_noise, metavar="N", help="const (the generator's), none, own (the face's) or a seed"
+    )
+    look.add_argument(
+        "--move",
+        type=_move,
+        metavar="X,Y[,DEG]",
+        help="StyleGAN3 only: move the picture by shares of its width, and turn it counter-clockwise",
     )
     look.add_argument(
         "--class",
@@ -634,7 +710,7 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
         "--space", choices=("w", "w+"), default="w+", help="w+ (default) comes nearer, w stays easier to edit"
     )
     command.add_argument(
-        "--start", choices=("w_avg", "w0", "seed", "best"), default="w_avg", help="where the descent begins"
+        "--start", choices=("w_avg", "w0", "seed", "best", "encoder"), default="w_avg", help="where the descent begins"
     )
     command.add_argument(
         "--seed", type=_count(0, 2**32 - 1), default=303, metavar="N", help="of the random numbers (303)"
@@ -687,6 +763,15 @@ def _convert_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--half", action="store_true", help="float16 weights: half the size, no longer bit-equal")
 
 
+def _catalogue_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="as JSON, for other programs")
+
+
+def _download_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", metavar="NAME", help="as `facelab catalogue` lists it")
+    command.add_argument("--accept", action="store_true", help="accept its terms, which are shown otherwise")
+
+
 def _demo_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, metavar="FOLDER", help="where pictures and video go")
     command.add_argument("--steps", type=_count(1, 100_000), default=200, metavar="N", help="of the encoding (200)")
@@ -702,6 +787,8 @@ COMMANDS: dict[
     "encode": (_encode, "find the face of a photograph in the generator", _encode_options),
     "morph": (_morph, "write a video that goes from face to face", _morph_options),
     "info": (_info, "tell what a file is", _info_options),
+    "catalogue": (_catalogue, "list well-known checkpoints and their terms", _catalogue_options),
+    "download": (_download, "fetch a checkpoint of the catalogue; goes on where it broke off", _download_options),
     "convert": (_convert, "write a checkpoint as facelab's own .safetensors", _convert_options),
     "demo": (_demo, "do the main job without a window: encode the sample photograph, draw, morph", _demo_options),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -248,6 +249,31 @@ def test_that_wrong_arguments_of_drawing_are_said(
     for draw in (tiny.synthesize, tiny.render):
         with pytest.raises(BadArgument, match=words):
             draw(**given)
+
+
+def test_that_every_published_format_draws_its_references(test_data: Path) -> None:
+    folder = test_data / "fixtures" / "public"
+    rows = [row for row in json.loads((folder / "manifest.json").read_text())["files"] if row["what"] == "model"]
+    assert rows
+    for row in rows:
+        generator = facelab.open(folder / row["file"], device="cpu")
+        with np.load(folder / row["reference"]) as reference:
+            c = reference.get("c")
+            for psi, cutoff, name in (
+                (1, None, "psi1"),
+                (0.7, None, "psi07"),
+                (0.5, int(reference["cutoff"]), "psi05_cut"),
+            ):
+                ws = generator.map(reference["z"], c, truncation_psi=psi, truncation_cutoff=cutoff)
+                assert np.abs(ws - reference[f"ws_{name}"]).max() <= row["tol_ws"], row["id"]
+            ws = reference["ws_psi1"][:2]
+            for mode in ("const", "none"):
+                image = generator.synthesize(ws, noise_mode=mode)
+                assert np.abs(image - reference[f"img_psi1_{mode}"][:2]).max() <= row["tol_img"], row["id"]
+            for key in (k for k in reference.files if k.startswith("tf") and k.endswith("_matrix")):
+                # The file's matrix is what lies in the network's buffer: the inverse of the picture's move.
+                image = generator.synthesize(ws, transform=np.linalg.inv(reference[key].astype(np.float64)))
+                assert np.abs(image - reference[f"img_{key.split('_')[0]}"][:2]).max() <= row["tol_img"], row["id"]
 
 
 # -- encode -------------------------------------------------------------------------------------------------------------

@@ -184,6 +184,25 @@ def test_that_info_tells_of_faces_latents_and_photographs(capsys: pytest.Capture
     assert facts[1]["shape"] == [1, 12, 512]
 
 
+def test_that_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    done("catalogue")
+    listed = capsys.readouterr().out
+    done("catalogue", "--json")
+    entries = json.loads(capsys.readouterr().out)
+    assert len(entries) > 20
+    assert all(e["name"] in listed and e["licence"] in listed for e in entries)
+
+
+def test_that_terms_have_to_be_accepted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--accept" in said(capsys, "download", "stylegan2-ada-ffhq")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    assert cli.main(["download", "stylegan2-ada-ffhq"]) == 2
+    err = capsys.readouterr().err
+    assert "non-commercial" in err
+    assert "nothing was downloaded" in err
+
+
 def test_that_a_converted_generator_draws_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     network = nets.build(
         "stylegan2", {"resolution": 16, "channels": [8, 8, 8], "z_dim": 8, "w_dim": 8, "mapping_features": [8]}, seed=1
@@ -216,6 +235,8 @@ def test_that_a_converted_generator_draws_the_same(capsys: pytest.CaptureFixture
         (["render", "--seed", "1", "--psi", "1,2", "-o", "a.png"], "one number or 12"),
         (["render", "--seed", "1", "--psi", "1,1,1,1,1,1,1,1,1,1,1,1", "--cutoff", "2", "-o", "a.png"], "not both"),
         (["render", "--seed", "1", "--noise", "loud", "-o", "a.png"], "const, none, own or a seed"),
+        (["render", "--seed", "1", "--move", "0.1,0", "-o", "a.png"], "StyleGAN3"),
+        (["render", "--seed", "1", "--move", "1", "-o", "a.png"], "x,y"),
         (["render", "missing.png", "-o", "a.png"], "missing.png"),
         (["render", PHOTO, "-o", "a.png"], "facelab encode"),
         (["render", str(resource(EMBEDDED_GENERATOR)), "-o", "a.png"], "not a face"),
@@ -234,6 +255,9 @@ def test_that_a_converted_generator_draws_the_same(capsys: pytest.CaptureFixture
         (["encode", PHOTO, "-o", "me.png", "--crop", "1,2"], "x,y,size"),
         (["encode", PHOTO, "-o", "me.png", "--steps", "0"], "whole number from 1"),
         (["info", "missing"], "missing"),
+        (["download", "nothing", "--accept"], "catalogue"),
+        (["download", "stylegan-ffhq", "--accept"], "browser"),
+        (["render", "-g", "stylegan2-ada-ffhq", "--seed", "1", "-o", "a.png"], "facelab download"),
         (["convert", "missing.pkl", "out.safetensors"], "missing.pkl"),
         (["convert", "missing.pkl", "out.pkl"], "out.pkl"),
     ],
