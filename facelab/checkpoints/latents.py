@@ -41,7 +41,8 @@ _MAX_DEPTH = 3
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
     """Every array of numbers or text in a file, by its name; "" for one that has none.
 
-    Arrays in dictionaries bear the innermost key; arrays of one shape in a list are stacked into one.
+    Arrays in dictionaries bear the innermost key; arrays of one shape that lie in a list, or bear one key in several
+    dictionaries (one for each photograph), are stacked into one.
 
     Raises:
         LatentError: the file is missing, damaged, cut off, asks for code to be run, declares what it does not hold, or
@@ -175,9 +176,13 @@ def _collect(value: Any, source: Source) -> dict[str, Array]:
         if depth > _MAX_DEPTH:
             return found
         if isinstance(value, dict):
+            together: dict[str, list[Array]] = {}
             for key, inner in value.items():
                 for name, array in look(inner, depth + 1).items():
-                    found.setdefault(name or printable(key), array)
+                    together.setdefault(name or printable(key), []).append(array)
+            for name, parts in together.items():
+                alike = len({(part.shape, part.dtype.str) for part in parts}) == 1
+                found[name] = stack(parts) if alike and len(parts) > 1 else parts[0]
         elif isinstance(value, list | tuple):
             parts = [array for inner in value for array in look(inner, depth + 1).values()]
             if parts and len({(part.shape, part.dtype.str) for part in parts}) == 1:

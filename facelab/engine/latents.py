@@ -268,9 +268,11 @@ def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     named = [found[key] for key in _KEYS if key in found]
     if not named and len(found) > 1:
         same = {a.shape for a in found.values()}
-        # A dictionary of one code per photograph, as several encoders write it.
+        # A dictionary of one code per photograph, as several encoders write it, or of all steps of each (ReStyle).
         if len(same) == 1 and len(next(iter(same))) <= 2:
             named = [np.stack(list(found.values()))]
+        elif len(same) == 1 and len(next(iter(same))) == 3:
+            named = [np.stack([steps[-1] for steps in found.values()])]
         else:
             keys = tuple(sorted(found))[:12]
             raise AmbiguousLatent(f"{name!r} holds several arrays: {', '.join(keys)}; save the one that is meant", keys)

@@ -59,6 +59,10 @@ FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
         pt({"a.png": {"img": T[0, :3, :4], "latent": T[0], "noise": [T[:1, :1, :4], T[:1, :1, :8]]}}),
         {"img": W[0, :3, :4], "latent": W[0]},
     ),
+    "rosinality projector, two photographs": (
+        pt({"a.png": {"latent": T[0], "noise": []}, "b.png": {"latent": T[1], "noise": []}}),
+        {"latent": W[:2]},
+    ),
     "StyleFlow": (pickle.dumps({"Latent": [W[:1], W[1:2]]}), {"Latent": W[:2, None]}),
     "ReStyle": (npy(objects({"a.jpg": [W[0], W[1]], "b.jpg": [W[1], W[2]]})), {"a.jpg": W[:2], "b.jpg": W[1:]}),
     "lists of arrays": (npy(np.array([W[0, 0], None, W[0, 1]], object)), {"": W[0, :2]}),
