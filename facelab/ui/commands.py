@@ -100,7 +100,7 @@ class CommandPalette(QDialog):
     """Type a part of a command's name, Enter does it."""
 
     def __init__(self, commands: Sequence[tuple[str, QAction]], parent: QWidget) -> None:
-        super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
+        super().__init__(parent, Qt.WindowType.Dialog | Qt.WindowType.FramelessWindowHint)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setAccessibleName("Commands")
         self.setObjectName("palette")
@@ -155,6 +155,11 @@ class CommandPalette(QDialog):
                 self._do()
                 return True
         return super().eventFilter(watched, event)
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.WindowDeactivate:  # a click elsewhere
+            self.close()
+        return super().event(event)
 
     def _do(self) -> None:
         item = self.list.currentItem()

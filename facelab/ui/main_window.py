@@ -460,6 +460,10 @@ class MainWindow(QMainWindow):
 
     # -- following the session --------------------------------------------------------------------------------------
     def _changed(self, state: State, before: State | None = None) -> None:
+        self._show_state(state)
+        self._follow(state.recipe)
+
+    def _show_state(self, state: State) -> None:
         recipe = state.recipe
         seed = -1
         if recipe is not None and len(recipe.sources) == 1:
@@ -472,7 +476,6 @@ class MainWindow(QMainWindow):
             action.setEnabled(recipe is not None and self.session.generator is not None)
         self.seed.setEnabled(recipe is not None and self.session.generator is not None)
         self._show_memory()
-        self._follow(recipe)
 
     def _follow(self, recipe: Recipe | None) -> None:
         """Open the generator that the current face belongs to, when it is another than the open one."""
@@ -503,7 +506,7 @@ class MainWindow(QMainWindow):
     def _generator_changed(self, info: GeneratorInfo | None) -> None:
         self._show_chip()
         self._show_status()
-        self._changed(self.session.state)
+        self._show_state(self.session.state)  # a face of another generator gives way in a moment: nothing to follow yet
         if info is not None:
             self.session.project.note_generator(
                 info.sha256, info.path, info.name, family=info.family, resolution=info.resolution

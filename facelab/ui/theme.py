@@ -85,10 +85,13 @@ def apply(app: QApplication, theme: str) -> None:
     if app.style().objectName().lower() != "fusion":
         app.setStyle(QStyleFactory.create("Fusion"))
     font = QFont(app.font())
-    font.setPixelSize(TEXT)
-    app.setFont(font)
-    app.setPalette(_palette(_current))
-    app.setStyleSheet(_sheet(_current))
+    if font.pixelSize() != TEXT:
+        font.setPixelSize(TEXT)
+        app.setFont(font)
+    sheet = _sheet(_current)
+    if app.styleSheet() != sheet:  # every widget is dressed anew, which takes a while
+        app.setPalette(_palette(_current))
+        app.setStyleSheet(sheet)
 
 
 def _palette(c: Colours) -> QPalette:

@@ -39,8 +39,7 @@ def client(qapp: QApplication, engine: fakes.FakeEngine, desk: fakes.FakeDesk) -
 def session(qapp: QApplication, tmp_path: Path) -> Iterator[Session]:
     made = Session(Project.open(tmp_path / "library.facelab"))
     yield made
-    made.save()  # and stops its timer
-    made.project.close()
+    made.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
@@ -39,18 +40,22 @@ WORDS: dict[type[Job], str] = {
     jobs.CropPhoto: "Cutting the face out",
     jobs.LookAtFile: "Looking at a file",
     jobs.Download: "Downloading",
+    jobs.ListCatalogue: "Reading the catalogue",
+    jobs.Orthogonalise: "Holding directions fixed",
+    jobs.Tune: "Tuning the generator",
+    jobs.UseTuning: "Loading a tuning",
 }
 _BY_NAME = {kind.__name__: text for kind, text in WORDS.items()}
 
 
 def words_of(kind: str) -> str:
-    """What a person calls a job, by the name of its class; a job without a word is shown by that name."""
-    return _BY_NAME.get(kind, kind)
+    """What a person calls a job, by the name of its class; one that has no words here by that name, taken apart."""
+    return _BY_NAME.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).capitalize()
 
 
 def name_of(job: Job) -> str:
     """A job as its row calls it: what is done, and with what."""
-    said = WORDS.get(type(job), type(job).__name__)
+    said = words_of(type(job).__name__)
     if isinstance(job, jobs.Project) and job.name:
         return f"{said} {job.name}"
     if isinstance(job, jobs.ExportPictures):

@@ -1,0 +1,419 @@
+"""The whole window over the real worker and a fake engine, by events as a person makes them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QAction
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QDialog,
+    QLineEdit,
+    QMessageBox,
+    QScrollBar,
+    QWidget,
+)
+from pytestqt.qtbot import QtBot
+
+from facelab import jobs
+from facelab.errors import CheckpointError
+from facelab.jobs import Job
+from facelab.latent.code import Code
+from facelab.latent.recipe import Recipe
+from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
+from facelab.ui.main_window import MainWindow
+from facelab.ui.panels import PANELS
+from facelab.ui.panels.encode import EncodePanel
+from facelab.ui.panels.jobs import JobsPanel
+from facelab.ui.panels.mixer import MixerPanel
+from facelab.ui.panels.preview import PreviewPanel
+from facelab.ui.session import Session
+from facelab.ui.settings_dialog import SettingsDialog
+from facelab.worker import Client
+from tests import fakes
+from tests.ui.test_widgets import drop
+
+Idle = Callable[[], None]
+Jobs = Callable[[type[Job]], list[Job]]
+
+
+def face(seed: int) -> Recipe:
+    return Recipe.of(Code.from_seed(seed, fakes.Z_DIM, fakes.SHA))
+
+
+@pytest.fixture
+def window(qtbot: QtBot, session: Session, client: Client, idle: Idle) -> Iterator[MainWindow]:
+    made = MainWindow(session, client)
+    made.resize(1280, 800)
+    made.show()
+    made.start()
+    qtbot.waitUntil(lambda: session.generator is not None, timeout=20_000)
+    idle()
+    yield made
+    for dialog in made.findChildren(QDialog):
+        dialog.close()
+    made._sure = True
+    made.close()
+    made.deleteLater()
+    QApplication.processEvents()
+
+
+@pytest.fixture
+def idle(qtbot: QtBot, client: Client) -> Idle:
+    return lambda: qtbot.waitUntil(lambda: not client._tickets, timeout=30_000)
+
+
+def files(*paths: Path) -> QMimeData:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return mime
+
+
+def shown(window: MainWindow, kind: type[QDialog]) -> QDialog:
+    return next(d for d in QApplication.topLevelWidgets() if isinstance(d, kind) and d.isVisible())
+
+
+# -- what is there ----------------------------------------------------------------------------------------------------------
+def test_that_it_shows_before_anything_is_loaded_and_says_so(
+    qtbot: QtBot, session: Session, engine: fakes.FakeEngine, desk: fakes.FakeDesk, request: pytest.FixtureRequest
+) -> None:
+    may_go_on = threading.Event()
+
+    def slow() -> fakes.FakeEngine:
+        may_go_on.wait(10)
+        return engine
+
+    client = Client(slow, lambda: desk)
+    window = MainWindow(session, client)
+    request.addfinalizer(lambda: (may_go_on.set(), window.close(), window.deleteLater()))
+    window.show()
+    window.start()
+    assert window.isVisible()
+    assert "Loading" in window.chip.text()
+    assert window._wait.isVisible()
+    assert not window.export_picture.isEnabled()
+    may_go_on.set()
+    qtbot.waitUntil(lambda: session.generator is not None, timeout=20_000)
+    assert window.chip.text().split() == ["portraits", "·", "128", "px", "·", "CPU"]
+    assert not window._wait.isVisible()
+    assert window.export_picture.isEnabled()
+
+
+def test_that_every_panel_is_in_the_view_menu(window: MainWindow) -> None:
+    named = {action.text() for path, action in actions_of(window.menuBar()) if path == "View"}
+    assert {kind.title for kind in PANELS} <= named
+    assert set(window.panels) == set(PANELS)
+
+
+def test_that_every_control_has_a_name_for_a_screen_reader_and_can_be_reached(window: MainWindow) -> None:
+    kinds = (QAbstractButton, QAbstractSlider, QAbstractSpinBox, QComboBox, QLineEdit, QAbstractItemView)
+    for widget in window.findChildren(QWidget):
+        if not isinstance(widget, kinds) or isinstance(widget, QScrollBar):
+            continue
+        inner = isinstance(widget.parent(), QAbstractSpinBox | QComboBox) or widget.objectName().startswith("qt_")
+        if inner or (
+            isinstance(widget, QAbstractButton) and type(widget).__name__ in ("CloseButton", "QDockWidgetTitleButton")
+        ):
+            continue
+        if type(widget.parent()).__name__ in ("QTabBar", "QToolBar", "QLineEdit") or widget.window() is not window:
+            continue
+        text = widget.text() if isinstance(widget, QAbstractButton) else ""
+        assert widget.accessibleName() or text, f"{widget} in {widget.parent()}"
+        if isinstance(widget, QAbstractButton) and not text:
+            assert widget.toolTip(), f"{widget.accessibleName()} has no tooltip"
+
+
+def test_that_no_two_commands_share_their_keys(window: MainWindow) -> None:
+    seen: dict[str, str] = {}
+    for _, action in actions_of(window.menuBar()):
+        for keys in action.shortcuts():
+            assert keys.toString() not in seen, f"{action.text()} and {seen.get(keys.toString())}: {keys.toString()}"
+            seen[keys.toString()] = action.text()
+
+
+def test_that_the_title_names_the_project(window: MainWindow) -> None:
+    assert window.windowTitle() == "library — facelab"
+
+
+# -- doing things -----------------------------------------------------------------------------------------------------------
+def test_that_the_seed_field_takes_the_face_of_a_seed_and_undo_brings_the_former_back(
+    window: MainWindow, session: Session, idle: Idle
+) -> None:
+    window.seed.setFocus()
+    window.seed.lineEdit().selectAll()
+    QTest.keyClicks(window.seed, "12")
+    QTest.keyClick(window.seed, Qt.Key.Key_Return)
+    assert session.state.recipe == face(12)
+    assert window.undo.text() == "&Undo seed 12"
+    assert "Undo seed 12 (Ctrl+Z)" in window.undo.toolTip()
+    window.undo.trigger()
+    assert session.state.recipe == face(0)
+    assert window.seed.value() == 0
+    idle()
+
+
+def test_that_the_arrow_keys_go_through_seeds_as_one_step(window: MainWindow, session: Session, idle: Idle) -> None:
+    session.clock = lambda: 1.0
+    for _ in range(3):
+        QTest.keyClick(window.seed, Qt.Key.Key_Up)
+    assert session.state.recipe == face(3)
+    assert session.stack.count() == 1
+    idle()
+
+
+def test_that_a_picture_copied_is_pasted_as_the_same_face(window: MainWindow, session: Session, idle: Idle) -> None:
+    session.take(face(5))
+    idle()
+    window.copy.trigger()
+    assert QApplication.clipboard().mimeData().hasImage()
+    session.take(face(6))
+    window.paste.trigger()
+    assert session.state.recipe == face(5)
+    idle()
+
+
+def test_that_history_goes_back_to_any_step(window: MainWindow, session: Session, idle: Idle) -> None:
+    for seed in (3, 4, 5):
+        session.take(face(seed), f"Seed {seed}")
+    window._fill_history()
+    entries = window._history.actions()
+    assert [a.text() for a in entries] == ["Seed 5", "Seed 4", "Seed 3", "The start"]
+    assert entries[0].isChecked()
+    entries[2].trigger()
+    assert session.state.recipe == face(3)
+    assert session.stack.canRedo()
+    idle()
+
+
+def test_that_a_face_is_kept_in_the_library(window: MainWindow, session: Session, idle: Idle) -> None:
+    window.keep.trigger()
+    session.project.flush()
+    (row,) = session.project.faces()
+    assert row.name == "seed 0"
+    assert session.project.recipe(row.id) == face(0)
+    idle()
+
+
+def test_that_a_command_is_found_by_a_part_of_its_name(
+    window: MainWindow, session: Session, qtbot: QtBot, idle: Idle
+) -> None:
+    window.find_command.trigger()
+    palette = shown(window, CommandPalette)
+    assert isinstance(palette, CommandPalette)
+    QTest.keyClicks(palette.field, "rndm")
+    assert palette.list.currentItem().text() == "Random face"
+    QTest.keyClick(palette.field, Qt.Key.Key_Return)
+    assert session.stack.undoText() == "Random face"
+    idle()
+
+
+def test_that_the_sheet_shows_every_shortcut(window: MainWindow) -> None:
+    window.shortcuts.trigger()
+    sheet = shown(window, ShortcutSheet)
+    said = [label.text() for label in sheet.findChildren(QWidget) if hasattr(label, "text") and callable(label.text)]
+    for _, action in actions_of(window.menuBar()):
+        if not action.shortcut().isEmpty():
+            assert action.text().replace("&", "").removesuffix("…") in said
+
+
+def test_that_the_theme_changes_at_once_and_is_remembered(window: MainWindow, session: Session) -> None:
+    light = next(a for _, a in actions_of(window.menuBar()) if a.data() == "light")
+    light.trigger()
+    assert session.settings.theme == "light"
+    assert window.palette().window().color().lightness() > 200
+    assert light.isChecked()
+
+
+def test_that_the_settings_dialog_changes_settings(window: MainWindow, session: Session, qtbot: QtBot) -> None:
+    dialog = SettingsDialog(session, window)
+    qtbot.addWidget(dialog)
+    field = next(w for w in dialog.findChildren(QAbstractSpinBox) if w.accessibleName() == "Steps")
+    field.setValue(250)  # type: ignore[attr-defined]
+    assert session.settings.encode_steps == 250
+    for widget in dialog.findChildren(QWidget):
+        if isinstance(widget, QAbstractSpinBox | QComboBox):
+            assert widget.accessibleName()
+
+
+# -- files ------------------------------------------------------------------------------------------------------------------
+def test_that_a_dropped_picture_with_a_recipe_restores_its_face(
+    window: MainWindow, session: Session, tmp_path: Path, idle: Idle
+) -> None:
+    assert drop(window, files(tmp_path / "a.face.png"))
+    idle()
+    assert session.state.recipe == face(42)
+
+
+def test_that_a_dropped_photograph_opens_in_the_encode_panel(
+    window: MainWindow, tmp_path: Path, idle: Idle, jobs_of: Jobs
+) -> None:
+    assert drop(window, files(tmp_path / "me.jpg"))
+    idle()
+    assert window.tabs.currentWidget() is window.panel(EncodePanel)
+    (job,) = jobs_of(jobs.OpenPhoto)
+    assert isinstance(job, jobs.OpenPhoto)
+    assert job.path == tmp_path / "me.jpg"
+
+
+def test_that_a_dropped_generator_opens_as_a_step_and_undo_opens_the_former_again(
+    window: MainWindow, session: Session, tmp_path: Path, idle: Idle, qtbot: QtBot
+) -> None:
+    session.take(face(7))
+    drop(window, files(tmp_path / "ffhq.pkl"))
+    qtbot.waitUntil(lambda: session.generator is not None and session.generator.name == "ffhq", timeout=20_000)
+    idle()
+    assert session.stack.undoText() == "Open ffhq"
+    assert session.settings.recent_generators == (str(tmp_path / "ffhq.pkl"),)
+    window.undo.trigger()
+    qtbot.waitUntil(lambda: session.generator is not None and session.generator.sha256 == fakes.SHA, timeout=20_000)
+    idle()
+    assert session.state.recipe == face(7)
+    np.testing.assert_array_equal(window.panel(PreviewPanel).pixels, fakes.draw(fakes.ws_of(face(7)), 128, 0.03, 1))
+
+
+def test_that_a_file_that_is_none_of_these_is_refused_in_a_sentence(
+    window: MainWindow, tmp_path: Path, idle: Idle
+) -> None:
+    drop(window, files(tmp_path / "notes.xyz"))
+    idle()
+    assert window._messages.text == "Notes.xyz is not a file that facelab knows."
+
+
+def test_that_a_generator_that_cannot_be_opened_leaves_the_one_that_is_open(
+    window: MainWindow, session: Session, engine: fakes.FakeEngine, tmp_path: Path, idle: Idle
+) -> None:
+    engine.fail[jobs.OpenGenerator] = CheckpointError("bad.pkl is cut off; download it again")
+    window.open_generator(tmp_path / "bad.pkl")
+    idle()
+    assert window._messages.text == "Bad.pkl is cut off; download it again."
+    assert session.generator is not None
+    assert session.generator.name == "portraits"
+    assert "portraits" in window.chip.text()
+
+
+def test_that_a_face_whose_generator_is_nowhere_is_said_once(window: MainWindow, session: Session, idle: Idle) -> None:
+    session.take(Recipe.of(Code.from_seed(1, fakes.Z_DIM, "0b" * 32)))
+    assert "0b0b0b0b" in window._messages.text
+    window.undo.trigger()
+    idle()
+    assert session.state.recipe == face(0)
+
+
+def test_that_another_project_is_opened_and_remembered(
+    window: MainWindow, session: Session, tmp_path: Path, idle: Idle
+) -> None:
+    window.open_project(tmp_path / "second.facelab")
+    idle()
+    assert session.project.path.name == "second.facelab"
+    assert window.windowTitle() == "second — facelab"
+    assert session.settings.last_project == str(tmp_path / "second.facelab")
+    (tmp_path / "broken.facelab").write_bytes(b"not a project at all" * 100)
+    window.open_project(tmp_path / "broken.facelab")
+    assert "broken.facelab" in window._messages.text.lower()
+    assert session.project.path.name == "second.facelab"
+
+
+def test_that_a_project_saved_elsewhere_holds_the_faces(
+    window: MainWindow, session: Session, tmp_path: Path, idle: Idle
+) -> None:
+    window.keep.trigger()
+    window._save_project(tmp_path / "copy.facelab")
+    idle()
+    assert session.project.path.name == "copy.facelab"
+    assert [row.name for row in session.project.faces()] == ["seed 0"]
+    assert session.state.recipe == face(0)
+
+
+# -- layout and the end -----------------------------------------------------------------------------------------------------
+def test_that_the_layout_is_remembered_and_reset(
+    qtbot: QtBot, window: MainWindow, session: Session, client: Client
+) -> None:
+    window.docks[MixerPanel].close()
+    window.tabs.setCurrentWidget(window.panel(EncodePanel))
+    window._save_layout()
+    kept = json.loads(MainWindow.layout_file().read_text("utf-8"))
+    assert kept["version"] == 1
+    again = MainWindow(session, client)
+    qtbot.addWidget(again, before_close_func=lambda w: setattr(w, "_sure", True))
+    again.show()
+    assert again.docks[MixerPanel].isHidden()
+    assert again.tabs.currentWidget() is again.panel(EncodePanel)
+    again.reset_layout.trigger()
+    assert not again.docks[MixerPanel].isHidden()
+
+
+@pytest.mark.parametrize(
+    "junk", ["", "{", "[]", '{"version": 1}', '{"version": 1, "geometry": "?", "docks": "", "tab": 0}']
+)
+def test_that_a_spoilt_layout_file_costs_the_layout_only(
+    qtbot: QtBot, session: Session, client: Client, junk: str
+) -> None:
+    MainWindow.layout_file().parent.mkdir(parents=True)
+    MainWindow.layout_file().write_text(junk)
+    window = MainWindow(session, client)
+    qtbot.addWidget(window)
+    window.show()
+    assert not window.docks[MixerPanel].isHidden()
+
+
+def test_that_quitting_during_an_export_asks_first(
+    qtbot: QtBot, window: MainWindow, client: Client, engine: fakes.FakeEngine, tmp_path: Path
+) -> None:
+    engine.pause = 0.02
+    client.submit(jobs.ExportMorph(keys=(face(1), face(2)), path=tmp_path / "x.mp4"))
+    assert len(window.panel(JobsPanel).running()) == 1
+    window.close()
+    assert window.isVisible()
+    box = shown(window, QMessageBox)
+    assert isinstance(box, QMessageBox)
+    stop = next(b for b in box.buttons() if b.text() == "Stop and quit")
+    qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
+    assert engine.closed
+
+
+def test_that_closing_leaves_no_thread_and_a_whole_project(
+    qtbot: QtBot, window: MainWindow, session: Session, engine: fakes.FakeEngine
+) -> None:
+    session.take(face(9))
+    window.close()
+    assert engine.closed
+    assert not [t for t in threading.enumerate() if t.name.startswith("facelab-side")]
+    again = Session(type(session.project).open(session.project.path))
+    assert again.state.recipe == face(9)
+    again.project.close()
+
+
+def test_that_commands_that_need_a_face_wait_for_one(qtbot: QtBot, session: Session, client: Client) -> None:
+    window = MainWindow(session, client)
+    qtbot.addWidget(window)
+    waiting: list[QAction] = window._need_face
+    assert len(waiting) > 8
+    assert not any(action.isEnabled() for action in waiting)
+
+
+def test_that_a_drag_of_a_mixer_slider_in_the_window_is_one_step(
+    window: MainWindow, session: Session, idle: Idle
+) -> None:
+    window.panel(MixerPanel).put(1, face(5))
+    before = session.stack.count()
+    inner = window.panel(MixerPanel)._group_rows[1, "coarse"].slider
+    y = inner.height() // 2
+    QTest.mousePress(inner, Qt.MouseButton.LeftButton, pos=QPoint(inner.width() // 2, y))
+    for x in range(inner.width() // 2, inner.width(), 3):
+        QTest.mouseMove(inner, QPoint(x, y))
+    QTest.mouseRelease(inner, Qt.MouseButton.LeftButton, pos=QPoint(inner.width() - 7, y))
+    assert session.stack.count() == before + 1
+    idle()
