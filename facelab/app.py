@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import platformdirs
-from PySide6.QtCore import QEventLoop, QSize, QTimer
+from PySide6.QtCore import QEventLoop, QMessageLogContext, QSize, QTimer, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication
 
 from facelab import __version__, settings
@@ -56,11 +56,12 @@ def run(files: Sequence[Path] = ()) -> int:
         raise FacelabError("there is no display to open a window on; see `facelab --help` for what works without one")
     _write_log()
     app = application()
-    with _window() as window:
+    projects = [path for path in files if path.suffix.lower() == ".facelab"]
+    project = Project.open(projects[-1]) if projects else None
+    with _window(project) as window:
         window.show()
         window.start()
-        if files:
-            window.open_files(files)
+        window.open_files(path for path in files if path not in projects)
         with _interruptible(window):
             return app.exec()
 
@@ -106,6 +107,7 @@ def wait_until_idle(window: MainWindow, seconds: float = 60.0) -> None:
 def application() -> QApplication:
     """The one QApplication, dressed."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    qInstallMessageHandler(_on_qt_message)
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication([sys.argv[0] or "facelab"])
     app.setApplicationName("facelab")
@@ -203,6 +205,16 @@ def _interruptible(window: MainWindow) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def _on_qt_message(kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
+    """What Qt says goes to the log, not onto a person's terminal."""
+    levels = {
+        QtMsgType.QtWarningMsg: logging.WARNING,
+        QtMsgType.QtCriticalMsg: logging.ERROR,
+        QtMsgType.QtFatalMsg: logging.CRITICAL,
+    }
+    logging.getLogger("qt").log(levels.get(kind, logging.DEBUG), "%s", text)
 
 
 def _write_log() -> None:

@@ -671,7 +671,10 @@ class EncodePanel(Panel):
         self.losses_note = quiet("", wrap=True, small=True)
         column.addWidget(self.losses_note)
         column.addStretch(1)
-        self.encode_button = button("Encode", self._encode, primary=True, tip="Begin; exploring goes on meanwhile")
+        self.encode_button = button(
+            "Encode", self._encode, primary=True, tip="Begin; exploring goes on meanwhile (Ctrl+Return)"
+        )
+        self.encode_button.setShortcut("Ctrl+Return")
         self.encode_all = button("Encode all", self._encode_all)
         self.back_button = button("Another photo…", self._ask_photo)
         area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
