@@ -35,7 +35,6 @@ from facelab.jobs import (
     GeneratorInfo,
     Job,
     ListCatalogue,
-    OpenGenerator,
     Progress,
     ReadLatents,
     Resolve,
@@ -49,6 +48,7 @@ from facelab.latent.recipe import Noise, Recipe, Transform
 
 if TYPE_CHECKING:  # torch is only loaded by a command that draws
     from facelab.engine.engine import TorchEngine
+    from facelab.engine.model import Model
 
 FACES = """\
 A FACE is one of
@@ -96,9 +96,9 @@ def _window(options: argparse.Namespace, keep: Keep) -> None:
 def _render(options: argparse.Namespace, keep: Keep) -> None:
     if not options.faces and options.seed is None:
         raise BadArgument("say whom to draw: facelab render --seed 7 -o face.png, or a face file")
-    with _engine(options) as (engine, info):
+    with _engine(options) as (engine, model):
         faces = [*options.faces, *map(str, options.seed or ())]
-        recipes = [_styled(_face(engine, info, face, options), options, info) for face in faces]
+        recipes = [_styled(_face(engine, model, face, options), options, model) for face in faces]
         paths = _targets(options.output, faces)
         if _is_latents(paths[0]):
             for recipe, path in zip(recipes, paths, strict=True):
@@ -115,15 +115,15 @@ def _render(options: argparse.Namespace, keep: Keep) -> None:
 def _plane(options: argparse.Namespace, keep: Keep) -> None:
     if len(options.faces) not in (0, 3):
         raise BadArgument("a plane is spanned by three faces: its origin, the end of its x-axis and that of its y-axis")
-    with _engine(options) as (engine, info):
-        recipes = [_face(engine, info, face, options) for face in options.faces or ("0", "1", "2")]
+    with _engine(options) as (engine, model):
+        recipes = [_face(engine, model, face, options) for face in options.faces or ("0", "1", "2")]
         plain = all(r.sources[0].space == "z" and r == Recipe.of(r.sources[0]) for r in recipes)
         codes = [r.sources[0] for r in recipes]
         if not plain or options.space == "w+":
             (answer,) = [a for a in _answers(engine, Resolve(recipes=tuple(recipes)), options) if isinstance(a, Codes)]
             # The noise of one corner would be no other's.
             codes = [dataclasses.replace(c, noise=None) for c in answer.codes]
-        template = _styled(Recipe.of(codes[0]), options, info)
+        template = _styled(Recipe.of(codes[0]), options, model)
         _work(
             engine,
             ExportPlane(
@@ -143,8 +143,8 @@ def _plane(options: argparse.Namespace, keep: Keep) -> None:
 def _morph(options: argparse.Namespace, keep: Keep) -> None:
     if len(options.faces) < 2:
         raise BadArgument("a morph goes through at least two faces")
-    with _engine(options) as (engine, info):
-        recipes = tuple(_styled(_face(engine, info, face, options), options, info) for face in options.faces)
+    with _engine(options) as (engine, model):
+        recipes = tuple(_styled(_face(engine, model, face, options), options, model) for face in options.faces)
         if not options.output.suffix:
             keep(f"the frames so far stay in {options.output}; the same command goes on with them")
         _work(
@@ -217,8 +217,8 @@ def _info(options: argparse.Namespace, keep: Keep) -> None:
     what = "generator" if options.file is None else look_at(options.file).what
     if what == "generator":
         options.generator = options.file
-        with _engine(options) as (_, info):
-            facts = _generator_facts(info)
+        with _engine(options) as (_, model):
+            facts = _generator_facts(model.info())
     elif what == "recipe":
         recipe = look_at(options.file).recipe
         assert recipe is not None
@@ -344,18 +344,13 @@ def _demo(options: argparse.Namespace, keep: Keep) -> None:
 
 # -- the engine ---------------------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def _engine(options: argparse.Namespace) -> Iterator[tuple[TorchEngine, GeneratorInfo]]:
+def _engine(options: argparse.Namespace) -> Iterator[tuple[TorchEngine, Model]]:
     """The engine with the generator of ``--generator`` open in it."""
     from facelab.engine.engine import TorchEngine
 
     engine = TorchEngine(options.device)
     try:
-        (info,) = [
-            a
-            for a in _answers(engine, OpenGenerator(path=_checkpoint(options)), options)
-            if isinstance(a, GeneratorInfo)
-        ]
-        yield engine, info
+        yield engine, engine.open(_checkpoint(options))
     finally:
         engine.close()
 
@@ -393,23 +388,23 @@ def _work(engine: TorchEngine, job: Job, options: argparse.Namespace) -> None:
         pass
 
 
-def _face(engine: TorchEngine, info: GeneratorInfo, face: str, options: argparse.Namespace) -> Recipe:
+def _face(engine: TorchEngine, model: Model, face: str, options: argparse.Namespace) -> Recipe:
     """The recipe of a FACE argument."""
     if face.isdecimal():
-        label = options.label if info.c_dim else None
-        return Recipe.of(Code.from_seed(int(face), info.z_dim, info.sha256, label))
+        label = options.label if model.network.c_dim else None
+        return Recipe.of(Code.from_seed(int(face), model.network.z_dim, model.sha256, label))
     from facelab.engine.desk import look_at
 
     path = Path(face)
     found = look_at(path)
     if found.recipe is not None:
-        if found.recipe.generator != info.sha256:
+        if found.recipe.generator != model.sha256:
             raise WrongGenerator(
                 f"{path.name!r} was made with another generator ({found.recipe.generator[:12]}); give its file with --generator"
             )
         return found.recipe
     if found.what == "latents":
-        job = ReadLatents(path=path, generator=info.sha256)
+        job = ReadLatents(path=path, generator=model.sha256)
         (codes,) = [a.codes for a in _answers(engine, job, options) if isinstance(a, Codes)]
         if len(codes) != 1:
             raise LatentError(f"{path.name!r} holds {len(codes)} codes; save the one that is meant by itself")
@@ -421,12 +416,12 @@ def _face(engine: TorchEngine, info: GeneratorInfo, face: str, options: argparse
     raise BadArgument(f"{path.name!r} is a {found.what}, not a face")
 
 
-def _styled(recipe: Recipe, options: argparse.Namespace, info: GeneratorInfo) -> Recipe:
+def _styled(recipe: Recipe, options: argparse.Namespace, model: Model) -> Recipe:
     """The recipe with what the options say of truncation and noise; what they leave open stays as it is."""
     if options.psi is not None or options.cutoff is not None:
         psi = options.psi or recipe.psi
-        if len(psi) not in (1, info.num_ws):
-            raise BadArgument(f"--psi takes one number or {info.num_ws}, one per layer, not {len(psi)}")
+        if len(psi) not in (1, model.network.num_ws):
+            raise BadArgument(f"--psi takes one number or {model.network.num_ws}, one per layer, not {len(psi)}")
         recipe = recipe.change(psi=psi, cutoff=options.cutoff)
     if options.noise is not None:
         recipe = recipe.change(noise=options.noise)

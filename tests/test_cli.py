@@ -339,6 +339,7 @@ def test_that_an_interrupted_encoding_keeps_its_best_code() -> None:
     assert read_face(Path("me.face.safetensors"))[1].array.shape == (12, 512)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)])
 def test_that_an_interrupted_video_leaves_nothing(number: signal.Signals, code: int) -> None:

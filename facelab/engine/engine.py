@@ -117,13 +117,17 @@ class TorchEngine:
     # -- generators -------------------------------------------------------------------------------------------------
     @_run.register
     def _open(self, job: OpenGenerator, cancel: threading.Event) -> Iterator[Answer | None]:
-        path = resource(EMBEDDED_GENERATOR) if job.path is None else job.path
-        device = self._device if job.device == "auto" else job.device
-        model = self._load(path, device)
+        model = self.open(job.path, job.device)
         yield None
         for _ in model.measure():
             yield None
         yield model.info()
+
+    def open(self, path: Path | None = None, device: str = "auto") -> Model:
+        """Read a generator's file (None is the embedded one) and keep it; see ``checkpoints.load`` for what can go wrong."""
+        return self._load(
+            resource(EMBEDDED_GENERATOR) if path is None else path, self._device if device == "auto" else device
+        )
 
     @_run.register
     def _save(self, job: SaveGenerator, cancel: threading.Event) -> Iterator[Answer | None]:
@@ -450,9 +454,11 @@ class TorchEngine:
     def _export_plane(self, job: ExportPlane, cancel: threading.Event) -> Iterator[Answer | None]:
         plane = job.plane
         template = (job.template or Recipe.of(plane.origin)).change(sources=(plane.origin,), weights=())
+        model = self.model(plane.generator, template.tuning)
+        side = _tile_side(job.tile or model.network.resolution, len(job.columns), len(job.rows))
         places = [(u, v) for v in job.rows for u in job.columns]
         recipes = [template.change(sources=(plane.at(u, v),)) for u, v in places]
-        pictures = yield from self._grid(recipes, job.tile, len(job.columns), len(job.rows), cancel)
+        pictures = yield from self._grid(recipes, side, cancel)
         if pictures is None:
             return
         labels: dict[str, Any] = {}
@@ -463,9 +469,7 @@ class TorchEngine:
                 "x_title": _name(plane.x),
                 "y_title": _name(plane.y),
             }
-        save_picture(
-            job.path, sheet(pictures, len(job.columns), **labels), description=_described(self.model(plane.generator))
-        )
+        save_picture(job.path, sheet(pictures, len(job.columns), **labels), description=_described(model))
         yield Written(job.path)
 
     @_run.register
@@ -486,7 +490,7 @@ class TorchEngine:
                 crossed(column, of, code, job.layers, model.network.num_ws)
                 for column, of in zip(job.columns, columns, strict=True)
             ]
-        pictures = yield from self._grid(recipes, job.tile, len(columns) + 1, len(rows) + 1, cancel)
+        pictures = yield from self._grid(recipes, side, cancel)
         if pictures is None:
             return
         corner = np.full_like(pictures[0], PAPER)
@@ -494,18 +498,10 @@ class TorchEngine:
         yield Written(job.path)
 
     def _grid(
-        self, recipes: Sequence[Recipe], tile: int | None, columns: int, rows: int, cancel: threading.Event
+        self, recipes: Sequence[Recipe], side: int, cancel: threading.Event
     ) -> Generator[Answer | None, None, list[Pixels] | None]:
         """The pictures of a sheet; None when it was cancelled."""
-        if not recipes:
-            raise BadArgument("a sheet needs at least one row and one column")
         model = self.model(recipes[0].generator, recipes[0].tuning)
-        side = tile or model.network.resolution
-        if side < 1 or columns * rows * side * side > MAX_PIXELS:
-            raise BadArgument(
-                f"{columns} × {rows} pictures of {side} px are more than {MAX_PIXELS // 10**6} million pixels; "
-                "take fewer or smaller ones"
-            )
         count = model.batch(model.network.resolution)
         pictures: list[Pixels] = []
         while len(pictures) < len(recipes):
@@ -531,6 +527,18 @@ def resized(pictures: Pixels, side: int) -> Pixels:
         return pictures
     images = (Image.fromarray(one).resize((side, side), Image.Resampling.LANCZOS) for one in pictures)
     return np.stack([np.asarray(image) for image in images])
+
+
+def _tile_side(side: int, columns: int, rows: int) -> int:
+    """The side of a sheet's pictures, when the sheet can be."""
+    if columns < 1 or rows < 1:
+        raise BadArgument("a sheet needs at least one row and one column")
+    if side < 1 or columns * rows * side * side > MAX_PIXELS:
+        raise BadArgument(
+            f"{columns} × {rows} pictures of {side} px are more than {MAX_PIXELS // 10**6} million pixels; "
+            "take fewer or smaller ones"
+        )
+    return side
 
 
 def _described(model: Model) -> str:
