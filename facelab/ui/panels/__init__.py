@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facelab.ui.panels.arithmetic import ArithmeticPanel
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
@@ -15,7 +16,8 @@ from facelab.ui.panels.table import TablePanel
 
 # In the order of their tabs and of the View menu.
 PANELS: tuple[type[Panel], ...] = (
-    PlanePanel, GalleryPanel, TablePanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel, JobsPanel,
+    PlanePanel, GalleryPanel, TablePanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel,
+    ArithmeticPanel, JobsPanel,
 )  # fmt: skip
 
 __all__ = ["PANELS", "Panel"]
