@@ -482,6 +482,7 @@ class TorchEngine:
             raise BadArgument(
                 f"the layers of a mixing table are a range within 0 to {model.network.num_ws}, not {first} to {last}"
             )
+        side = _tile_side(job.tile or model.network.resolution, len(job.columns) + 1, len(job.rows) + 1)
         columns, rows = ([self.resolve(r) for r in recipes] for recipes in (job.columns, job.rows))
         recipes = list(job.columns)
         for row, code in zip(job.rows, rows, strict=True):
