@@ -182,6 +182,7 @@ class ProjectionStep(Answer):
         pixels: the picture of that step, uint8 [H, W, 3], now and then; else None.
         kept: whether ``ws`` belongs to the geometric subset that is kept.
         best: the lowest loss so far.
+        seconds: how long the run has worked so far, without what others did meanwhile.
     """
 
     run: str
@@ -191,6 +192,7 @@ class ProjectionStep(Answer):
     pixels: Pixels | None = None
     kept: bool = False
     best: float = float("inf")
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

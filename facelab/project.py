@@ -39,6 +39,8 @@ APPLICATION_ID = 0x464C4142
 # user_version is 1000 * major + minor. A minor step only adds; an older facelab can still work with it.
 MAJOR = 1
 
+SECONDS = "seconds"  # the term under which the times of a run lie among its losses
+
 _MAX_TEXT = 1024
 _MAX_JSON = 64 << 20
 _MAX_PICTURE = 64 << 20
@@ -814,6 +816,10 @@ class Project:
 
         self._writer.submit(write, "runs")
 
+    def add_seconds(self, run: str, step: int, seconds: float) -> None:
+        """Record how long a run had worked when a step was done."""
+        self.add_losses(run, step, {SECONDS: [seconds]})
+
     def keep_step(self, run: str, step: int, ws: npt.ArrayLike) -> None:
         """Keep the code of a step, [L, C]."""
         array = frozen(ws, "the code")
@@ -880,6 +886,13 @@ class Project:
 
         Where a run went on from a checkpoint, the later values count.
         """
+        return {term: curve for term, curve in self._curves(run).items() if term != SECONDS}
+
+    def seconds(self, run: str) -> npt.NDArray[np.float32]:
+        """How long a run had worked after each step from 0 on; NaN where that was not recorded, empty where it never was."""
+        return self._curves(run).get(SECONDS, np.empty(0, np.float32))
+
+    def _curves(self, run: str) -> dict[str, npt.NDArray[np.float32]]:
         chunks: dict[str, list[tuple[int, npt.NDArray[np.float32]]]] = {}
         for term, first, data in self._rows("runs", "SELECT term, first, data FROM losses WHERE run = ? ORDER BY rowid", (run,)):
             if not (isinstance(data, bytes) and isinstance(first, int) and 0 <= first < 1 << 24 and len(data) % 4 == 0):

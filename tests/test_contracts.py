@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # What may be loaded before the window is painted may not lead to any of these.
 HEAVY = ("torch", "scipy", "sklearn", "cv2", "dlib", "av", "pandas", "matplotlib")
-LIGHT = ("facelab", "facelab.latent", "facelab.jobs", "facelab.assets", "facelab.files", "facelab.settings", "facelab.project")
+LIGHT = ("facelab", "facelab.latent", "facelab.jobs", "facelab.assets", "facelab.files", "facelab.settings", "facelab.project", "facelab.runs")
 
 
 def loaded_by(statement: str) -> set[str]:

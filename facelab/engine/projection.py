@@ -804,7 +804,7 @@ class _Report:
         self._answered = now
         return ProjectionStep(
             run=run.job.run, steps=steps, losses={n: tuple(c) for n, c in zip(names, columns, strict=True)},
-            ws=ws, pixels=pixels, kept=kept, best=float(run.state.best),
+            ws=ws, pixels=pixels, kept=kept, best=float(run.state.best), seconds=run.state.seconds,
         )  # fmt: skip
 
     def blob_if_due(self) -> ProjectionState | None:

@@ -1,0 +1,165 @@
+"""Projection runs in a project: begun, recorded answer by answer, and gone on with after a stop. Window and command line do it alike.
+
+A run is kept with its settings as plain JSON, so that one that was cut off goes on as it began. The baseline that losses are compared
+with, the zero face's own curve, is a run like any other, under an id that follows from the settings: it is made once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facelab.errors import BadArgument
+from facelab.jobs import Answer, Pixels, Project, ProjectionDone, ProjectionSettings, ProjectionState, ProjectionStep, read_only
+from facelab.latent.code import Code, digest_of, frozen
+from facelab.project import Project as ProjectFile
+from facelab.project import RunRow
+
+ZERO_NAME = "Zero face"
+_ZERO = "zero-"
+_MAX_SIDE = 4096  # of a mask
+
+
+# -- settings as the project keeps them -----------------------------------------------------------------------------------------
+def settings_json(settings: ProjectionSettings) -> dict[str, Any]:
+    """Settings as plain JSON."""
+    value = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    value["losses"] = dict(settings.losses)
+    value["learn_layers"] = None if settings.learn_layers is None else list(settings.learn_layers)
+    value["start_code"] = None if settings.start_code is None else settings.start_code.to_json()
+    value["mask"] = None if settings.mask is None else _pack(settings.mask)
+    return value
+
+
+def settings_of(value: Mapping[str, Any]) -> ProjectionSettings:
+    """The settings of `settings_json`; what this facelab does not know is an error, for such a run would not go on as it began.
+
+    Raises:
+        BadArgument: the value is not what `settings_json` writes.
+    """
+    known = {f.name: f for f in dataclasses.fields(ProjectionSettings)}
+    if not set(value) <= set(known):
+        raise BadArgument(
+            "this run was begun by another version of facelab and cannot go on; encode the photograph again"
+        )
+    given = dict(value)
+    try:
+        if given.get("start_code") is not None:
+            given["start_code"] = Code.from_json(given["start_code"])
+        if given.get("learn_layers") is not None:
+            given["learn_layers"] = tuple(int(n) for n in given["learn_layers"])
+        if given.get("mask") is not None:
+            given["mask"] = _unpack(given["mask"])
+        if "losses" in given:
+            given["losses"] = {str(k): float(v) for k, v in given["losses"].items()}
+        for name, default in ((f.name, f.default) for f in known.values()):
+            if type(default) in (int, float) and name in given and type(given[name]) not in (int, float):
+                raise BadArgument(f"{name} is not a number")
+        return ProjectionSettings(**given)
+    except (TypeError, ValueError, AttributeError, KeyError, zlib.error, binascii.Error) as error:
+        raise BadArgument("the settings of this run cannot be read; encode the photograph again") from error
+
+
+def _pack(mask: Pixels) -> dict[str, Any]:
+    """A mask, uint8 [S, S], as JSON."""
+    return {"side": len(mask), "zlib": base64.b64encode(zlib.compress(np.ascontiguousarray(mask).tobytes())).decode("ascii")}
+
+
+def _unpack(value: Mapping[str, Any]) -> Pixels:
+    side = value["side"]
+    if type(side) is not int or not 1 <= side <= _MAX_SIDE:
+        raise ValueError("a mask has another size")
+    opened = zlib.decompressobj()
+    data = opened.decompress(base64.b64decode(value["zlib"], validate=True), side * side + 1)
+    if len(data) != side * side:
+        raise ValueError("a mask has another length")
+    return read_only(np.frombuffer(data, np.uint8).reshape(side, side))
+
+
+# -- a run, from its beginning to its end ---------------------------------------------------------------------------------------
+def begin(
+    project: ProjectFile,
+    job: Project,
+    target_png: bytes | None = None,
+    photo: str | None = None,
+    quad: npt.ArrayLike | None = None,
+) -> None:
+    """Begin to record a run before its job is handed on; one that is there already goes on.
+
+    Args:
+        project: where.
+        job: what is going to be done.
+        target_png: ``job.target`` as a PNG.
+        photo: name of the photograph, without its folder.
+        quad: the crop in it, [4, 2].
+    """
+    project.start_run(job.run, job.generator, settings_json(job.settings), job.name, target_png, photo, quad)
+
+
+def record(project: ProjectFile, answer: Answer) -> None:
+    """Write what a projection answered, as it comes; other answers are left alone.
+
+    The face that a run found is added to the library before its end is recorded: then a run that is done has its face, whenever
+    the process ends.
+    """
+    if isinstance(answer, ProjectionStep):
+        project.add_losses(answer.run, answer.steps[0], answer.losses)
+        project.add_seconds(answer.run, answer.steps[-1], answer.seconds)
+        if answer.kept and answer.ws is not None:
+            project.keep_step(answer.run, answer.steps[-1], answer.ws)
+    elif isinstance(answer, ProjectionState):
+        project.checkpoint(answer.run, answer.step, answer.blob)
+    elif isinstance(answer, ProjectionDone):
+        project.finish_run(answer.run, "cancelled" if answer.stopped == "cancelled" else "done", answer.code)
+
+
+def resumed(project: ProjectFile, row: RunRow, target: Pixels) -> tuple[Project, int]:
+    """The job that goes on with a run that was cut off, and the step (from 0) that it goes on at.
+
+    Args:
+        project: where the run is recorded.
+        row: the run.
+        target: its target, uint8 [S, S, 3], from ``project.target``.
+
+    Raises:
+        BadArgument: its settings cannot be read.
+        ProjectError: the project cannot be read.
+    """
+    last = project.last_checkpoint(row.id)
+    job = Project(
+        run=row.id, generator=row.generator, target=target, settings=settings_of(row.settings), name=row.name,
+        resume=None if last is None else last[1],
+    )  # fmt: skip
+    return job, 0 if last is None else last[0]
+
+
+# -- the baseline ---------------------------------------------------------------------------------------------------------------
+def zero_run(settings: ProjectionSettings, generator: str) -> tuple[str, ProjectionSettings]:
+    """The id and the settings of the run that is the baseline of runs with these settings.
+
+    It encodes the zero face (`zero_face`) with the run's own settings and start, but to the last step and as a whole picture: a mask
+    belongs to its photograph.
+    """
+    own = replace(settings, stop_loss=None, stop_seconds=None, stop_slope=None, mask=None)
+    return _ZERO + digest_of([generator, settings_json(own)]), own
+
+
+def is_zero_run(run: str) -> bool:
+    """Whether a run is a baseline rather than a photograph's."""
+    return run.startswith(_ZERO)
+
+
+def zero_face(generator: str, z_dim: int, c_dim: int = 0) -> Code:
+    """The zero face: z = 0, of the first class where a generator has classes."""
+    return Code(
+        array=frozen(np.zeros(z_dim, np.float32)), space="z", generator=generator, origin={"name": ZERO_NAME},
+        label=0 if c_dim else None,
+    )  # fmt: skip
