@@ -57,6 +57,7 @@ from facelab.project import Project
 from facelab.ui import dialogs, theme
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.panels import PANELS, Panel
+from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.faces import FacesPanel
 from facelab.ui.panels.jobs import JobsPanel, words_of
@@ -159,6 +160,7 @@ class MainWindow(QMainWindow):
         library = self.panel(LibraryPanel)
         library.slot_asked.connect(self.panel(MixerPanel).put)
         library.anchor_asked.connect(self.panel(PlanePanel).set_anchor)
+        self.panel(DirectionsPanel).axis_asked.connect(lambda name, direction: self.show_panel(PlanePanel).set_axis(name, direction))
         for panel in self.panels.values():
             if isinstance(panel, FacesPanel):
                 panel.slot_asked.connect(self.panel(MixerPanel).put)
@@ -175,9 +177,9 @@ class MainWindow(QMainWindow):
             dock.setFloating(False)
             self.addDockWidget(kind.area, dock)  # type: ignore[arg-type]
             dock.show()
-        self._split(Side.LeftDockWidgetArea, Qt.Orientation.Vertical)
-        self._split(Side.RightDockWidgetArea, Qt.Orientation.Vertical)
-        self._split(Side.BottomDockWidgetArea, Qt.Orientation.Horizontal)
+        self._split(Side.LeftDockWidgetArea, 1, Qt.Orientation.Vertical)
+        self._split(Side.RightDockWidgetArea, 2, Qt.Orientation.Vertical)
+        self._split(Side.BottomDockWidgetArea, 2, Qt.Orientation.Horizontal)
         for side, least, share in ((Side.LeftDockWidgetArea, LEFT, 0.14), (Side.RightDockWidgetArea, RIGHT, 0.27)):
             found = self._docks_at(side)
             size = max(least, round(share * self.width()))
@@ -191,16 +193,16 @@ class MainWindow(QMainWindow):
     def _docks_at(self, side: Qt.DockWidgetArea) -> list[QDockWidget]:
         return [dock for kind, dock in self.docks.items() if kind.area is side]
 
-    def _split(self, side: Qt.DockWidgetArea, orientation: Qt.Orientation) -> None:
-        """Preview above the mixer, the loss beside the jobs; what comes after the second shares its place as a tab."""
+    def _split(self, side: Qt.DockWidgetArea, places: int, orientation: Qt.Orientation) -> None:
+        """Preview above the mixer, the loss beside the jobs; what comes after shares the last place, as tabs."""
         found = self._docks_at(side)
         for index, dock in enumerate(found[1:], 1):
-            if index == 1:
-                self.splitDockWidget(found[0], dock, orientation)
+            if index < places:
+                self.splitDockWidget(found[index - 1], dock, orientation)
             else:
-                self.tabifyDockWidget(found[1], dock)
-        if len(found) > 2:
-            found[1].raise_()
+                self.tabifyDockWidget(found[places - 1], dock)
+        if len(found) > places:
+            found[places - 1].raise_()
 
     def panel(self, kind: type[P]) -> P:
         """The panel of a class."""

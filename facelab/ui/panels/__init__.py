@@ -7,6 +7,7 @@ from facelab.ui.panels.base import Panel
 from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.gallery import GalleryPanel
+from facelab.ui.panels.history import HistoryPanel
 from facelab.ui.panels.jobs import JobsPanel
 from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.mixer import MixerPanel
@@ -16,7 +17,7 @@ from facelab.ui.panels.table import TablePanel
 
 # In the order of their tabs and of the View menu.
 PANELS: tuple[type[Panel], ...] = (
-    PlanePanel, GalleryPanel, TablePanel, EncodePanel, LibraryPanel, PreviewPanel, MixerPanel, DirectionsPanel,
+    PlanePanel, GalleryPanel, TablePanel, EncodePanel, LibraryPanel, HistoryPanel, PreviewPanel, MixerPanel, DirectionsPanel,
     ArithmeticPanel, JobsPanel,
 )  # fmt: skip
 
