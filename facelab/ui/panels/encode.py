@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 import uuid
@@ -21,12 +20,14 @@ from PySide6.QtGui import (
     QIcon,
     QImage,
     QKeyEvent,
+    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
     QPen,
     QPixmap,
     QPolygonF,
+    QShortcut,
     QWheelEvent,
 )
 from PySide6.QtWidgets import (
@@ -45,8 +46,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from facelab import runs
 from facelab.assets import SAMPLE_PHOTO, resource
-from facelab.errors import BadArgument, FacelabError
+from facelab.errors import FacelabError
 from facelab.jobs import (
     Answer,
     Codes,
@@ -60,12 +62,11 @@ from facelab.jobs import (
     Project,
     ProjectionDone,
     ProjectionSettings,
-    ProjectionState,
     ProjectionStep,
     Resolve,
     read_only,
 )
-from facelab.latent.code import Code, Floats, frozen
+from facelab.latent.code import Floats, frozen
 from facelab.latent.recipe import Recipe
 from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
@@ -101,45 +102,6 @@ DIFFERENCE_MS = 150
 DIFFERENCE_GAIN = 2.0
 SMALLEST_CROP = 16.0  # px of the photograph
 THUMB = 44
-
-
-# -- settings as the project keeps them -----------------------------------------------------------------------------------------
-def settings_json(settings: ProjectionSettings) -> dict[str, Any]:
-    """Settings as plain JSON."""
-    value = {
-        f.name: getattr(settings, f.name) for f in dataclasses.fields(settings) if f.name not in ("mask", "start_code")
-    }
-    value["losses"] = dict(settings.losses)
-    value["learn_layers"] = None if settings.learn_layers is None else list(settings.learn_layers)
-    value["start_code"] = None if settings.start_code is None else settings.start_code.to_json()
-    return value
-
-
-def settings_of(value: Mapping[str, Any]) -> ProjectionSettings:
-    """The settings of `settings_json`; what this facelab does not know is an error, for such a run would not go on as it began.
-
-    Raises:
-        BadArgument: the value is not what `settings_json` writes.
-    """
-    known = {f.name: f for f in dataclasses.fields(ProjectionSettings)}
-    if not set(value) <= set(known) - {"mask"}:
-        raise BadArgument(
-            "this run was begun by another version of facelab and cannot go on; encode the photograph again"
-        )
-    given = dict(value)
-    try:
-        if given.get("start_code") is not None:
-            given["start_code"] = Code.from_json(given["start_code"])
-        if given.get("learn_layers") is not None:
-            given["learn_layers"] = tuple(int(n) for n in given["learn_layers"])
-        if "losses" in given:
-            given["losses"] = {str(k): float(v) for k, v in given["losses"].items()}
-        for name, default in ((f.name, f.default) for f in known.values()):
-            if type(default) in (int, float) and name in given and type(given[name]) not in (int, float):
-                raise BadArgument(f"{name} is not a number")
-        return ProjectionSettings(**given)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise BadArgument("the settings of this run cannot be read; encode the photograph again") from error
 
 
 # -- the crop ---------------------------------------------------------------------------------------------------------------------
@@ -510,6 +472,10 @@ class Run:
     def open(self) -> bool:
         return self.state in ("waiting", "running", "paused")
 
+    def job(self) -> Project:
+        """What the worker is asked to do, from the beginning."""
+        return Project(run=self.id, generator=self.generator, target=self.target, settings=self.settings, name=self.name)
+
     def rate(self) -> float | None:
         """Steps a second, lately."""
         if len(self.times) < 2 or self.times[-1][0] - self.times[0][0] < 0.2:
@@ -674,7 +640,7 @@ class EncodePanel(Panel):
         self.encode_button = button(
             "Encode", self._encode, primary=True, tip="Begin; exploring goes on meanwhile (Ctrl+Return)"
         )
-        self.encode_button.setShortcut("Ctrl+Return")
+        QShortcut(QKeySequence("Ctrl+Return"), self, self.encode_button.click)  # a button's own is lost with its text
         self.encode_all = button("Encode all", self._encode_all)
         self.back_button = button("Another photo…", self._ask_photo)
         area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
@@ -1055,26 +1021,15 @@ class EncodePanel(Panel):
             generator=info.sha256, photo=item.path.name if item.path is not None else None, quad=item.cut.quad,
         )  # fmt: skip
         try:
-            run.project.start_run(
-                run.id,
-                run.generator,
-                settings_json(settings),
-                run.name,
-                png_of(image_of(run.target)),
-                photo=run.photo,
-                quad=run.quad,
-            )
+            runs.begin(run.project, run.job(), png_of(image_of(run.target)), run.photo, run.quad)
         except FacelabError as error:
             self.say(error)
             return
         item.run = run
-        self._submit(item, run, None)
+        self._submit(item, run, run.job())
 
-    def _submit(self, item: Item, run: Run, resume: bytes | None) -> None:
+    def _submit(self, item: Item, run: Run, job: Project) -> None:
         self.unsay()
-        job = Project(
-            run=run.id, generator=run.generator, target=run.target, settings=run.settings, resume=resume, name=run.name
-        )
         run.state = "waiting"
         run.times.clear()
         ticket = run.ticket = self.client.submit(job)
@@ -1099,10 +1054,6 @@ class EncodePanel(Panel):
 
     def _answered(self, answer: Answer) -> None:
         item, run = self._run()
-        try:
-            self._record(run, answer)
-        except FacelabError as error:
-            self.say(error)
         if isinstance(answer, ProjectionStep):
             run.steps, run.best = answer.steps[-1] + 1, answer.best
             run.times = [*run.times[-40:], (time.monotonic(), run.steps)]
@@ -1110,29 +1061,23 @@ class EncodePanel(Panel):
                 run.pixels = answer.pixels
         elif isinstance(answer, ProjectionDone):
             self._finished(item, run, answer)
+        if run.project is self.session.project:  # else it was closed, and the run can be taken up again there
+            try:
+                runs.record(run.project, answer)
+            except FacelabError as error:
+                self.say(error)
         self._changed(item)
-
-    def _record(self, run: Run, answer: Answer) -> None:
-        """Write what came into the project, as it comes."""
-        if run.project is not self.session.project:
-            return  # it was closed; the run can be taken up again there
-        if isinstance(answer, ProjectionStep):
-            run.project.add_losses(run.id, answer.steps[0], answer.losses)
-            if answer.kept and answer.ws is not None:
-                run.project.keep_step(run.id, answer.steps[-1], answer.ws)
-        elif isinstance(answer, ProjectionState):
-            run.project.checkpoint(run.id, answer.step, answer.blob)
-        elif isinstance(answer, ProjectionDone):
-            run.project.finish_run(run.id, "done", answer.code)
 
     def _finished(self, item: Item, run: Run, done: ProjectionDone) -> None:
         run.state, run.pixels, run.best = "done", done.pixels, done.loss
         run.recipe = Recipe.of(done.code)
         if run.project is not self.session.project:
             return
-        run.face = keep_face(
-            self.session, run.recipe, run.name, pixels=done.pixels, photo=run.photo, quad=run.quad, run=run.id
-        )
+        run.face = runs.face_of(run.project, run.id)
+        if run.face is None:
+            run.face = keep_face(
+                self.session, run.recipe, run.name, pixels=done.pixels, photo=run.photo, quad=run.quad, run=run.id
+            )
         info = self.session.generator
         if info is not None and info.sha256 == run.generator:
             self.session.take(run.recipe, f"Encode {run.name}")
@@ -1248,14 +1193,13 @@ class EncodePanel(Panel):
             self.say("this encoding belongs to another generator; open that one to go on")
             return
         try:
-            last = run.project.last_checkpoint(run.id)
-            run.project.start_run(run.id, run.generator, settings_json(run.settings), run.name)
+            job, run.steps = runs.resumed(run.project, run.job())
+            runs.begin(run.project, job)
         except FacelabError as error:
             self.say(error)
             return
-        run.steps = 0 if last is None else last[0]
         item.error = ""
-        self._submit(item, run, None if last is None else last[1])
+        self._submit(item, run, job)
 
     def unfinished_runs(self) -> list[RunRow]:
         """Runs of the project that can go on with the open generator and are not on screen."""
@@ -1267,6 +1211,7 @@ class EncodePanel(Panel):
             return [
                 row for row in self.session.project.runs()
                 if row.status != "done" and row.generator == info.sha256 and row.id not in here and row.steps_done
+                and not runs.is_zero_run(row.id)
             ]  # fmt: skip
         except FacelabError as error:
             self.say(error)
@@ -1302,7 +1247,7 @@ class EncodePanel(Panel):
         """Go on with a run that was stopped, from its last checkpoint."""
         project = self.session.project
         try:
-            settings = settings_of(row.settings)
+            settings = runs.settings_of(row.settings)
             png, photo = project.target(row.id), project.run_photo(row.id)
         except FacelabError as error:
             self.say(error)
