@@ -466,7 +466,7 @@ class ProjectionSettings:
             "ms-ssim");
             empty takes their own weights, and the perceptual one where there are ``features``.
         optimise_noise: whether noise maps are optimised along (a generator whose noise does nothing has none).
-        noise_weight: weight of the noise regularisation.
+        noise_weight: weight of the noise regularisation; NVIDIA's 1e5 would outweigh these losses ten thousand times at the start.
         initial_noise: standard deviations of noise that is added to the code at the beginning, fading over 75 % of the steps.
         features: path of a VGG16 weight file for the perceptual loss, or None.
         near_w: weight of the penalty that keeps W+ near W.
@@ -481,13 +481,13 @@ class ProjectionSettings:
 
     space: Literal["w", "w+"] = "w+"
     steps: int = 500
-    learning_rate: float = 0.1
+    learning_rate: float = 0.05
     start: str = "w_avg"
     start_code: Code | None = None
     seed: int = 303
     losses: Mapping[str, float] = field(default_factory=dict)
     optimise_noise: bool = True
-    noise_weight: float = 1e5
+    noise_weight: float = 1e3
     initial_noise: float = 0.0
     features: str | None = None
     near_w: float = 0.0

@@ -209,7 +209,7 @@ class Settings:
         "w+", ("w", "w+"), "Space", "w+ comes nearer to the photograph, w stays easier to edit.", _ENCODING
     )
     encode_learning_rate: float = _number(
-        0.1, 0.0001, 10, "Learning rate", "Size of a gradient step; too large a one never settles.", _ENCODING
+        0.05, 0.0001, 10, "Learning rate", "Size of a gradient step; too large a one never settles.", _ENCODING
     )
     vgg16: str | None = _setting(
         None, "VGG16 weights",

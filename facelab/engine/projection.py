@@ -18,6 +18,7 @@ import json
 import math
 import threading
 import time
+import weakref
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,9 @@ _FULL_SHARE = 0.3  # of the steps that a coarse-to-fine run makes at full size
 # The second moment forgets faster than NVIDIA's 0.999: gradients shrink a thousandfold on the way, and a step that is
 # measured by the first of them stands still at the end (44.9 -> 46.6 dB in 300 steps).
 _BETAS = (0.9, 0.99)
+# Noise is regularised by a fourth power, flat at the bottom: faster steps there make it leap out again.
+_NOISE_BETAS = (0.9, 0.999)
+_NOISE_SHARE = 0.2
 _COARSE = 256  # px; below it a step costs too little for a coarse phase to pay
 
 
@@ -105,8 +109,14 @@ class Basis:
         return (w - self.origin) @ self.back
 
 
+# A queue of photographs measures its generator once.
+_bases: weakref.WeakKeyDictionary[Model, Basis] = weakref.WeakKeyDictionary()
+
+
 def measure(model: Model) -> Generator[None, None, Basis]:
-    """Find a generator's ``Basis`` from samples of W; returns it (``yield from``)."""
+    """Find a generator's ``Basis`` from samples of W, once; returns it (``yield from``)."""
+    if model in _bases:
+        return _bases[model]
     size = model.network.w_dim
     count, total, squares = 0, np.zeros(size), np.zeros((size, size))
     for w in model.sample():
@@ -120,11 +130,12 @@ def measure(model: Model) -> Generator[None, None, Basis]:
     vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))])
     deviations = np.sqrt(np.maximum(values, 0))
     deviations = np.maximum(deviations, max(_FLOOR * math.sqrt(max(values.mean(), 0.0)), 1e-6))
-    return Basis(
+    _bases[model] = Basis(
         origin=model.network.w_avg.detach().float().clone(),
         axes=to_tensor(vectors.T * deviations[:, None]).to(model.device),
         back=to_tensor(vectors / deviations).to(model.device),
     )
+    return _bases[model]
 
 
 def check(settings: ProjectionSettings, num_ws: int) -> None:
@@ -291,18 +302,16 @@ class _Run:
         if s.learn_layers is not None:
             self.learnt = torch.zeros(1, network.num_ws, 1, dtype=torch.bool, device=self.device)
             self.learnt[:, list(s.learn_layers)] = True
-        shapes: tuple[tuple[int, int], ...] = ()
-        if s.optimise_noise and s.optimiser == "adam" and network.noise_shapes:
-            if noise_works(self.model):
-                shapes = network.noise_shapes
-            else:
-                self.notes.append("this generator's noise does nothing, so only the code is optimised")
+        noisy = s.optimise_noise and s.optimiser == "adam" and bool(network.noise_shapes)
+        if noisy and not noise_works(self.model):
+            noisy = False
+            self.notes.append("this generator's noise does nothing, so only the code is optimised")
         self.start = yield from self._start()
         rows = 1 if s.space == "w" else network.num_ws
         x = self.basis.to_x(self.start)
         x = x.mean(1, keepdim=True) if rows == 1 else x
-        random = random_stream(s.seed, 0)
-        maps = [torch.randn(shape, generator=random).to(self.device) for shape in shapes]
+        # From the generator's own maps rather than new ones: its own faces can then be found again whole.
+        maps = [m.detach().float().clone() for m in network.noise_consts()] if noisy else []
         self.state = _State.fresh(x.contiguous(), maps)
         self.optimiser: _Adam | _LBFGS = _Adam(s.learning_rate) if s.optimiser == "adam" else _LBFGS()
         if self.job.resume is not None:
@@ -615,7 +624,10 @@ class _Adam:
 
     def _ready(self, state: _State) -> torch.optim.Adam:
         if self._optimiser is None:
-            self._optimiser = torch.optim.Adam(state.leaves, lr=self._rate, betas=_BETAS, eps=1e-12)
+            groups = [{"params": [state.x], "betas": _BETAS}]
+            if state.maps:
+                groups.append({"params": state.maps, "betas": _NOISE_BETAS})
+            self._optimiser = torch.optim.Adam(groups, lr=self._rate, eps=1e-12)
         return self._optimiser
 
     def step(self, state: _State, evaluation: _Evaluation, settings: ProjectionSettings) -> Iterator[None]:
@@ -629,7 +641,8 @@ class _Adam:
         yield from evaluation.run(x, state.maps)
         state.note(evaluation.terms["total"], evaluation.x, evaluation.maps)
         optimiser = self._ready(state)
-        optimiser.param_groups[0]["lr"] = self._rate * ramp(state.step, settings.steps)
+        for group, share in zip(optimiser.param_groups, (1.0, _NOISE_SHARE), strict=False):
+            group["lr"] = self._rate * share * ramp(state.step, settings.steps)
         for leaf, gradient in zip(state.leaves, evaluation.gradients, strict=True):
             leaf.grad = gradient
         optimiser.step()

@@ -150,15 +150,15 @@ def test_that_the_picture_is_what_the_code_draws_noise_and_all(noisy: Model) -> 
 
 @pytest.mark.slow
 def test_that_optimised_noise_stays_white(noisy: Model) -> None:
-    drawing = finish(noisy, job(noisy, steps=100, noise_weight=0.0)).code.noise
-    white = finish(noisy, job(noisy, steps=100)).code.noise
+    drawing = finish(noisy, job(noisy, steps=100, learning_rate=0.5, noise_weight=0.0)).code.noise
+    white = finish(noisy, job(noisy, steps=100, learning_rate=0.5)).code.noise
     assert drawing is not None
     assert white is not None
 
     def likeness(maps: tuple[np.ndarray, ...]) -> float:
         return float(max(abs((m * np.roll(m, 1, axis)).mean()) for m in maps if len(m) > 8 for axis in (0, 1)))
 
-    assert likeness(white) < 0.1 < likeness(drawing)
+    assert 5 * likeness(white) < likeness(drawing)
     assert all(abs(float(m.mean())) < 0.01 and abs(float(m.std()) - 1) < 0.01 for m in white)
 
 
@@ -306,7 +306,7 @@ def test_that_total_is_the_weighted_sum_of_the_terms(noisy: Model) -> None:
         assert set(of) == {"pixels", "ms-ssim", "near_w", "near_w_avg", "noise", "total"}
         for i, total in enumerate(of["total"]):
             wanted = 2 * of["pixels"][i] + 0.5 * of["ms-ssim"][i] + 0.5 * of["near_w"][i] + 0.25 * of["near_w_avg"][i]
-            assert total == pytest.approx(wanted + 1e5 * of["noise"][i], rel=1e-4)
+            assert total == pytest.approx(wanted + 1e3 * of["noise"][i], rel=1e-4)
 
 
 # -- the same again, and on after a stop --------------------------------------------------------------------------------
