@@ -10,6 +10,7 @@ from facelab.ui.panels.gallery import GalleryPanel
 from facelab.ui.panels.history import HistoryPanel
 from facelab.ui.panels.jobs import JobsPanel
 from facelab.ui.panels.library import LibraryPanel
+from facelab.ui.panels.loss import LossPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
@@ -18,7 +19,7 @@ from facelab.ui.panels.table import TablePanel
 # In the order of their tabs and of the View menu.
 PANELS: tuple[type[Panel], ...] = (
     PlanePanel, GalleryPanel, TablePanel, EncodePanel, LibraryPanel, HistoryPanel, PreviewPanel, MixerPanel, DirectionsPanel,
-    ArithmeticPanel, JobsPanel,
+    ArithmeticPanel, LossPanel, JobsPanel,
 )  # fmt: skip
 
 __all__ = ["PANELS", "Panel"]

@@ -1,0 +1,704 @@
+"""The loss of encodings, drawn while they run, beside earlier ones."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QPointF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
+from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from facelab.errors import FacelabError
+from facelab.files import replacing
+from facelab.jobs import Answer, Images, Pixels, Project, ProjectionDone, ProjectionStep, Thumbnails
+from facelab.latent.code import Code
+from facelab.latent.recipe import Recipe
+from facelab.ui import theme
+from facelab.ui.dialogs import ask_save, folder, free_name
+from facelab.ui.panels.base import Panel
+from facelab.ui.session import Session
+from facelab.ui.widgets import EmptyState, FaceView, button, quiet, tool
+from facelab.worker import Client, Ticket
+
+Values = npt.NDArray[np.float64]
+WINDOW = 50  # steps of the moving average
+UPDATE_MS = 50  # the plot is drawn at most so often
+POINTS = 500  # of a curve that are drawn; more cannot be told apart on the screen
+NEAR = 10  # px within which the cursor finds a kept step
+RUNS = 60  # earlier runs that are offered
+HOVER_MS = 60
+ROW = Qt.ItemDataRole.UserRole
+# Told apart in both themes, by lightness too; the first is the accent's place.
+COLOURS = {
+    "dark": ("#78aeff", "#ffb454", "#7ddf8c", "#ff8f9f", "#c9a5ff", "#5fd7d7", "#e0d56a"),
+    "light": ("#1763d6", "#a85b00", "#197a2c", "#c01f3a", "#7034b8", "#00717a", "#6f6500"),
+}
+
+
+def moving_average(values: Values, window: int = WINDOW) -> Values:
+    """The mean of each value and those before it, at most ``window`` in all; values that are missing (NaN) do not count."""
+    known = np.isfinite(values)
+    sums = np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))])
+    counts = np.concatenate([[0], np.cumsum(known)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    count = counts[ends] - counts[starts]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count > 0, (sums[ends] - sums[starts]) / count, np.nan)
+
+
+def thinned(count: int, log: bool, most: int = POINTS) -> npt.NDArray[np.intp]:
+    """Which of ``count`` steps are drawn, evenly on the axis that is shown; the first and the last are among them."""
+    if count <= most:
+        return np.arange(count)
+    places = np.geomspace(1, count, most) - 1 if log else np.linspace(0, count - 1, most)
+    return np.unique(np.round(places).astype(np.intp))
+
+
+def ticks(low: float, high: float, pixels: float, apart: float) -> tuple[list[float], list[float]]:
+    """Ticks of a logarithmic axis: those with a label and those without.
+
+    Args:
+        low, high: the range, in powers of ten.
+        pixels: its length on the screen.
+        apart: pixels that a label needs.
+
+    Returns:
+        Two lists of powers of ten. Labels never come closer than ``apart``: 1 of each (or each few) decades, 1-2-5, 1 to 9, or
+        a linear scale within less than a decade, whatever is finest.
+    """
+    span = max(high - low, 1e-9)
+    scale = pixels / span
+    ladders: list[Sequence[float]] = [(1,), (1, 2, 5), tuple(range(1, 10))]
+    fit = [m for m in ladders if min(np.diff(np.log10([*m, 10]))) * scale >= apart]
+    if span < 0.5 and (not fit or len(fit) == len(ladders)):
+        steps = _linear(10**low, 10**high, max(2, int(pixels // apart)))
+        return [math.log10(v) for v in steps], []
+    every = 1
+    while not fit and every * scale < apart:
+        every += 1
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    labelled = [d + math.log10(m) for d in decades if d % every == 0 for m in (fit[-1] if fit else (1,))]
+    bare = [d + math.log10(m) for d in decades for m in range(1, 10)] if every == 1 else [float(d) for d in decades]
+    inside = [t for t in labelled if low <= t <= high]
+    taken = set(inside)
+    return inside, [t for t in bare if low <= t <= high and t not in taken]
+
+
+def _linear(low: float, high: float, most: int) -> list[float]:
+    """Round numbers between two, at most ``most``."""
+    raw = (high - low) / most
+    unit = 10 ** math.floor(math.log10(max(raw, 1e-300)))
+    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw)
+    first = math.ceil(low / step)
+    return [n * step for n in range(first, math.floor(high / step) + 1) if n > 0]
+
+
+class LogAxis(pg.AxisItem):
+    """An axis whose labels never overlap, however few decades it spans (pyqtgraph's own write every minor one)."""
+
+    def _apart(self) -> float:
+        return 44.0 if self.orientation == "bottom" else 20.0
+
+    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float | None, list[float]]]:
+        if not self.logMode:
+            return cast("list[tuple[float | None, list[float]]]", super().tickValues(minVal, maxVal, size))
+        low, high = min(minVal, maxVal), max(minVal, maxVal)
+        if not (math.isfinite(low) and math.isfinite(high)) or high - low > 60:
+            return []
+        labelled, bare = ticks(low, high, max(size, 1), self._apart())
+        return [(1.0, labelled), (None, bare)]
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float | None) -> list[str]:
+        if not self.logMode:
+            return cast("list[str]", super().tickStrings(values, scale, spacing))
+        return ["" if spacing is None else f"{10**v:.6g}" for v in values]
+
+
+@dataclass(eq=False)
+class Curve:
+    """The losses of one run, by term, one value for each step; NaN where none is known.
+
+    Attributes:
+        kept: steps whose codes are in the project.
+        live: whether it may still grow.
+    """
+
+    run: str
+    name: str
+    colour: int
+    terms: dict[str, Values] = field(default_factory=dict)
+    kept: set[int] = field(default_factory=set)
+    live: bool = False
+    loaded: bool = False
+    shown: bool = False
+    count: int = 0
+
+    def add(self, steps: Sequence[int], losses: Mapping[str, Sequence[float]]) -> None:
+        """Take losses; where a run went on from a checkpoint, later ones count."""
+        if not steps:
+            return
+        last = max(steps) + 1
+        for term, values in losses.items():
+            held = self.terms.get(term, np.empty(0))
+            if len(held) < last:
+                grown = np.full(max(256, 2 * last), np.nan)
+                grown[: len(held)] = held
+                self.terms[term] = held = grown
+            held[list(steps)] = values
+        self.count = max(self.count, last)
+
+    def values(self, term: str) -> Values:
+        return self.terms[term][: self.count] if term in self.terms else np.empty(0)
+
+    @property
+    def best(self) -> float:
+        values = self.values("total")
+        return float(np.nanmin(values)) if np.isfinite(values).any() else math.inf
+
+
+@dataclass(eq=False)
+class _Lines:
+    """What draws a curve."""
+
+    raw: pg.PlotDataItem
+    mean: pg.PlotDataItem
+    kept: pg.ScatterPlotItem
+
+
+class LossPanel(Panel):
+    """Live log-log curves; a click on a kept step takes its face."""
+
+    title: ClassVar[str] = "Loss"
+    area: ClassVar = Qt.DockWidgetArea.BottomDockWidgetArea
+    hint: ClassVar[str] = "How fast and how far a photograph is found"
+
+    photo_asked = Signal()
+
+    def __init__(self, session: Session, client: Client) -> None:
+        super().__init__(session, client)
+        self.curves: dict[str, Curve] = {}
+        self._lines: dict[str, _Lines] = {}
+        self._tickets: dict[Ticket, str] = {}
+        self._pictures: dict[tuple[str, int], Pixels] = {}
+        self._drawing: tuple[Ticket, tuple[str, int]] | None = None
+        self._near: tuple[str, int] | None = None
+        self.log = True
+        self._soon = QTimer(self, interval=UPDATE_MS, singleShot=True)
+        self._soon.timeout.connect(self.draw)
+        self._hover_soon = QTimer(self, interval=HOVER_MS, singleShot=True)
+        self._hover_soon.timeout.connect(self._want_picture)
+        self._build()
+        client.submitted.connect(self._submitted)
+        session.project_changed.connect(self._project_changed)
+        session.generator_changed.connect(lambda _: self._pictures.clear())
+        self._load_runs()
+
+    # -- building -------------------------------------------------------------------------------------------------------------
+    def _build(self) -> None:
+        self.plot = pg.PlotWidget(axisItems={"bottom": LogAxis("bottom"), "left": LogAxis("left")})
+        self.plot.setMenuEnabled(False)
+        self.plot.hideButtons()
+        self.plot.setLogMode(True, True)
+        self.plot.setAccessibleName("Loss by step")
+        item = self.plot.getPlotItem()
+        item.setContentsMargins(0, 6, 10, 0)
+        for side in ("left", "bottom"):
+            item.getAxis(side).setStyle(tickLength=4)
+        item.getAxis("left").setWidth(52)
+        self.rule = pg.InfiniteLine(angle=90, movable=False)
+        self.spot = pg.ScatterPlotItem(size=10)
+        for each in (self.rule, self.spot):
+            each.setZValue(50)
+            each.hide()
+            item.addItem(each, ignoreBounds=True)
+        self.plot.scene().sigMouseClicked.connect(self._clicked)
+        self.plot.scene().sigMouseMoved.connect(self._moved)
+        self.plot.installEventFilter(self)
+
+        self.term = QComboBox(accessibleName="Term", toolTip="Which term of the loss is drawn")
+        self.term.addItem("Total", "total")
+        self.term.activated.connect(lambda _: self._redraw())
+        self.log_button = QToolButton(text="log", checkable=True, checked=True, toolTip="Logarithmic or linear axes")
+        self.log_button.toggled.connect(self.set_log)
+        self.fit_button = tool("Show all", "fit", self.fit, tip="Show all of the curves")
+        export = tool("Export", "export", tip="Export the plot or its numbers")
+        menu = QMenu(export)
+        for suffix, text in ((".png", "Picture (PNG)…"), (".svg", "Drawing (SVG)…"), (".csv", "Numbers (CSV)…")):
+            menu.addAction(text, lambda suffix=suffix: self._ask_export(suffix))
+        export.setMenu(menu)
+        export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.note = quiet("", small=True)
+        bar = QHBoxLayout()
+        bar.setContentsMargins(theme.GRID, 2, theme.GRID, 2)
+        bar.setSpacing(4)
+        for each in (self.term, self.log_button, self.fit_button, export):
+            bar.addWidget(each)
+        bar.addSpacing(theme.GRID)
+        bar.addWidget(self.note, 1)
+
+        self.legend = QListWidget()
+        self.legend.setAccessibleName("Runs")
+        self.legend.setToolTip("Runs that are drawn; tick earlier ones to compare")
+        self.legend.setFixedWidth(168)
+        self.legend.setIconSize(QSize(12, 12))
+        self.legend.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.legend.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.legend.itemChanged.connect(self._ticked)
+        self.picture = FaceView("Face of the step", side=72)
+        self.picture.hide()
+        right = QVBoxLayout()
+        right.setContentsMargins(0, 0, 0, 0)
+        right.setSpacing(4)
+        right.addWidget(self.legend, 1)
+        middle = QHBoxLayout()
+        middle.setContentsMargins(0, 0, 0, 0)
+        middle.setSpacing(0)
+        middle.addWidget(self.plot, 1)
+        middle.addLayout(right)
+        page = QWidget()
+        rows = QVBoxLayout(page)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(0)
+        rows.addLayout(bar)
+        rows.addLayout(middle, 1)
+        self.picture.setParent(self.plot)
+        self.empty = EmptyState(
+            "chart", "While a photograph is encoded, its loss is drawn here, and stays to compare with.",
+            button("Encode a photo…", self.photo_asked.emit, icon="photo"),
+        )  # fmt: skip
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(page)
+        self.body.addWidget(self.stack, 1)
+        self.setMinimumHeight(140)
+        self._dress()
+
+    def _dress(self) -> None:
+        """Give everything the theme's colours."""
+        c = theme.colours()
+        self.plot.setBackground(c.panel)
+        font = QFont(self.font())
+        font.setPixelSize(11)
+        for side in ("left", "bottom"):
+            axis = self.plot.getPlotItem().getAxis(side)
+            axis.setPen(pg.mkPen(c.edge))
+            axis.setTextPen(pg.mkPen(c.quiet))
+            axis.setTickFont(font)
+            axis.setGrid(40)
+        self.rule.setPen(pg.mkPen(c.quiet, width=1, style=Qt.PenStyle.DashLine))
+        self.spot.setBrush(pg.mkBrush(c.text))
+        self.spot.setPen(pg.mkPen(c.panel, width=2))
+        for curve in self.curves.values():
+            self._colour(curve)
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "spot"):
+            self._dress()
+
+    def _colour_of(self, curve: Curve) -> QColor:
+        colours = COLOURS["dark" if theme.is_dark() else "light"]
+        return QColor(colours[curve.colour % len(colours)])
+
+    def _colour(self, curve: Curve) -> None:
+        colour = self._colour_of(curve)
+        lines = self._lines.get(curve.run)
+        if lines is not None:
+            faint = QColor(colour)
+            faint.setAlpha(75)
+            lines.raw.setPen(pg.mkPen(faint, width=1))
+            lines.mean.setPen(pg.mkPen(colour, width=2))
+            lines.kept.setBrush(pg.mkBrush(colour))
+            lines.kept.setPen(pg.mkPen(theme.colours().panel, width=1))
+        row = self._row(curve.run)
+        if row is not None:
+            swatch = QPixmap(24, 24)
+            swatch.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(swatch)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setBrush(colour)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.drawEllipse(2, 2, 20, 20)
+            painter.end()
+            row.setIcon(QIcon(swatch))
+
+    # -- runs -----------------------------------------------------------------------------------------------------------------
+    def _load_runs(self) -> None:
+        """Offer the runs of the project; their numbers are read when they are ticked."""
+        try:
+            rows = self.session.project.runs()[:RUNS]
+        except FacelabError as error:
+            self.say(error)
+            return
+        for row in reversed(rows):
+            if row.steps_done and row.id not in self.curves:
+                self._add(Curve(row.id, row.name, len(self.curves)), row.best)
+        if rows and self.curves and not any(c.shown for c in self.curves.values()):
+            newest = self._row(rows[0].id)
+            if newest is not None:
+                newest.setCheckState(Qt.CheckState.Checked)
+        self._show_page()
+
+    def _project_changed(self, _: object) -> None:
+        for lines in self._lines.values():
+            for each in (lines.raw, lines.mean, lines.kept):
+                self.plot.removeItem(each)
+        self._lines.clear()
+        self.curves.clear()
+        self._tickets.clear()
+        self._pictures.clear()
+        self.legend.clear()
+        self._load_runs()
+
+    def _add(self, curve: Curve, best: float) -> None:
+        self.curves[curve.run] = curve
+        row = QListWidgetItem(_words(curve.name, best))
+        row.setData(ROW, curve.run)
+        row.setFlags(row.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+        row.setCheckState(Qt.CheckState.Unchecked)
+        self.legend.insertItem(0, row)
+        self._colour(curve)
+
+    def _row(self, run: str) -> QListWidgetItem | None:
+        for number in range(self.legend.count()):
+            if self.legend.item(number).data(ROW) == run:
+                return self.legend.item(number)
+        return None
+
+    def _show_page(self) -> None:
+        self.stack.setCurrentIndex(1 if self.curves else 0)
+
+    def _ticked(self, row: QListWidgetItem) -> None:
+        curve = self.curves.get(row.data(ROW))
+        shown = row.checkState() == Qt.CheckState.Checked
+        if curve is None or curve.shown == shown:
+            return
+        curve.shown = shown
+        if shown and not curve.loaded and not curve.live:
+            self._read(curve)
+        lines = self._lines_of(curve)
+        for each in (lines.raw, lines.mean, lines.kept):
+            each.setVisible(shown)
+        self._redraw()
+        self.fit()
+
+    def _read(self, curve: Curve) -> None:
+        try:
+            losses = self.session.project.losses(curve.run)
+            curve.kept = set(self.session.project.kept_steps(curve.run))
+        except FacelabError as error:
+            self.say(error)
+            return
+        for term, values in losses.items():
+            curve.add(range(len(values)), {term: values.tolist()})
+        curve.loaded = True
+        self._offer(curve.terms)
+
+    def _lines_of(self, curve: Curve) -> _Lines:
+        lines = self._lines.get(curve.run)
+        if lines is None:
+            lines = _Lines(pg.PlotDataItem(), pg.PlotDataItem(), pg.ScatterPlotItem(size=6))
+            for each in (lines.raw, lines.mean):
+                each.setLogMode(self.log, self.log)
+            for each in (lines.raw, lines.mean, lines.kept):
+                self.plot.addItem(each)
+            self._lines[curve.run] = lines
+            self._colour(curve)
+        return lines
+
+    def _offer(self, terms: Mapping[str, object]) -> None:
+        known = {self.term.itemData(i) for i in range(self.term.count())}
+        for term in terms:
+            if term not in known:
+                self.term.addItem(term.replace("_", " ").capitalize(), term)
+
+    # -- live -----------------------------------------------------------------------------------------------------------------
+    def _submitted(self, ticket: Ticket) -> None:
+        job = ticket.job
+        if not isinstance(job, Project):
+            return
+        curve = self.curves.get(job.run)
+        if curve is None:
+            curve = Curve(job.run, job.name or "a photograph", len(self.curves))
+            self._add(curve, math.inf)
+        elif not curve.loaded:
+            self._read(curve)
+        curve.live = True
+        self._tickets[ticket] = job.run
+        ticket.answered.connect(self._answered)
+        ticket.closed.connect(self._closed)
+        row = self._row(job.run)
+        if row is not None:
+            row.setCheckState(Qt.CheckState.Checked)
+        self._show_page()
+
+    def _answered(self, answer: Answer) -> None:
+        curve = self.curves.get(self._tickets.get(cast(Ticket, self.sender()), ""))
+        if curve is None:
+            return
+        if isinstance(answer, ProjectionStep):
+            first = not curve.count
+            curve.add(answer.steps, answer.losses)
+            if answer.kept:
+                curve.kept.add(answer.steps[-1])
+            self._offer(answer.losses)
+            if not self._soon.isActive():
+                self._soon.start()
+            if first:
+                self.fit()
+        elif isinstance(answer, ProjectionDone):
+            self._soon.start()
+
+    def _closed(self, _: str) -> None:
+        curve = self.curves.get(self._tickets.pop(cast(Ticket, self.sender()), ""))
+        if curve is not None:
+            curve.live, curve.loaded = False, True
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw what has changed."""
+        term = self.term.currentData()
+        for curve in self.curves.values():
+            if not curve.shown:
+                continue
+            lines, values = self._lines_of(curve), curve.values(term)
+            places = thinned(len(values), self.log)
+            x, mean = places + 1.0, moving_average(values)[places]
+            # Zero and below have no logarithm: they are left out, not lifted.
+            fit = np.isfinite(values[places]) & ((values[places] > 0) | (not self.log))
+            lines.raw.setData(x[fit], values[places][fit])
+            fit = np.isfinite(mean) & ((mean > 0) | (not self.log))
+            lines.mean.setData(x[fit], mean[fit])
+            self._draw_kept(curve, lines, values)
+            row = self._row(curve.run)
+            if row is not None and curve.live:
+                row.setText(_words(curve.name, curve.best))
+
+    def _draw_kept(self, curve: Curve, lines: _Lines, values: Values) -> None:
+        mean = moving_average(values)
+        steps = np.array(sorted(s for s in curve.kept if s < len(values)), np.intp)
+        x, y = steps + 1.0, mean[steps] if len(steps) else np.empty(0)
+        fit = np.isfinite(y) & ((y > 0) | (not self.log))
+        x, y = x[fit], y[fit]
+        lines.kept.setData(np.log10(x) if self.log else x, np.log10(y) if self.log else y)
+
+    def _redraw(self) -> None:
+        self._soon.stop()
+        self.draw()
+        self.fit()
+
+    def set_log(self, log: bool) -> None:
+        """Logarithmic axes, or linear ones."""
+        self.log = log
+        self.plot.setLogMode(log, log)
+        self._redraw()
+
+    def fit(self) -> None:
+        """Show all of the curves, and follow them while they grow."""
+        self.plot.enableAutoRange()
+
+    # -- pointing ---------------------------------------------------------------------------------------------------------------
+    def nearest(self, position: QPointF) -> tuple[str, int, float] | None:
+        """The run, step and value nearest to a point of the scene; a kept step within reach comes first."""
+        box = self.plot.getPlotItem().vb
+        best: tuple[float, str, int, float] | None = None
+        for curve in self.curves.values():
+            values = moving_average(curve.values(self.term.currentData())) if curve.shown else np.empty(0)
+            if not len(values):
+                continue
+            at = box.mapSceneToView(position)
+            here = 10 ** at.x() if self.log else at.x()
+            steps = {int(min(max(round(here) - 1, 0), len(values) - 1))}
+            steps |= {s for s in curve.kept if s < len(values) and self._away(box, position, s, None) <= NEAR}
+            for step in steps:
+                if not math.isfinite(values[step]) or (self.log and values[step] <= 0):
+                    continue
+                away = self._away(box, position, step, float(values[step]))
+                away -= NEAR if step in curve.kept else 0
+                if best is None or away < best[0]:
+                    best = (away, curve.run, step, float(values[step]))
+        return None if best is None else best[1:]
+
+    def _away(self, box: pg.ViewBox, position: QPointF, step: int, value: float | None) -> float:
+        """Pixels between a point of the scene and a step; across only, without a value."""
+        x = math.log10(step + 1) if self.log else step + 1
+        y = 0.0 if value is None else math.log10(value) if self.log else value
+        there = box.mapViewToScene(QPointF(x, y))
+        return (
+            abs(there.x() - position.x())
+            if value is None
+            else math.hypot(there.x() - position.x(), there.y() - position.y())
+        )
+
+    def _moved(self, position: QPointF) -> None:
+        inside = self.plot.getPlotItem().vb.sceneBoundingRect().contains(position)
+        found = self.nearest(position) if inside else None
+        for each in (self.rule, self.spot):
+            each.setVisible(found is not None)
+        if found is None:
+            self._forget_hover()
+            return
+        run, step, value = found
+        curve = self.curves[run]
+        x, y = step + 1.0, value
+        self.rule.setPos(math.log10(x) if self.log else x)
+        self.spot.setData([math.log10(x) if self.log else x], [math.log10(y) if self.log else y])
+        kept = step in curve.kept
+        raw = curve.values(self.term.currentData())[step]
+        said = f"{curve.name}   step {step + 1:,}   loss {raw:.4g}   mean {value:.4g}"
+        self.note.setText(said + ("   click to take this face" if kept else ""))
+        self.plot.setCursor(Qt.CursorShape.PointingHandCursor if kept else Qt.CursorShape.CrossCursor)
+        near = (run, step) if kept else None
+        if near != self._near:
+            self._near = near
+            self.picture.hide()
+            if near is not None:
+                self._hover_soon.start()
+
+    def _forget_hover(self) -> None:
+        self._near = None
+        self.note.setText("")
+        self.picture.hide()
+        self.rule.hide()
+        self.spot.hide()
+
+    def eventFilter(self, watched: object, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Leave:
+            self._forget_hover()
+        return False
+
+    def _clicked(self, event: object) -> None:
+        found = self.nearest(event.scenePos())  # type: ignore[attr-defined]
+        if found is not None and found[1] in self.curves[found[0]].kept:
+            self.take(found[0], found[1])
+
+    def _recipe(self, run: str, step: int) -> Recipe | None:
+        """The face of a kept step."""
+        row = next((r for r in self.session.project.runs() if r.id == run), None)
+        info = self.session.generator
+        if row is None or info is None or row.generator != info.sha256:
+            self.say("this run belongs to another generator; open that one to see its faces")
+            return None
+        ws = self.session.project.kept(run, step)
+        origin = {"photo": row.name, "run": run, "step": step}
+        return Recipe.of(Code(array=ws, space="w+" if ws.ndim == 2 else "w", generator=row.generator, origin=origin))
+
+    def take(self, run: str, step: int) -> None:
+        """Make the face of a kept step the current one."""
+        try:
+            recipe = self._recipe(run, step)
+        except FacelabError as error:
+            self.say(error)
+            return
+        if recipe is not None:
+            self.unsay()
+            self.session.take(recipe, f"Take step {step + 1}")
+
+    def _want_picture(self) -> None:
+        """Draw the face of the step under the cursor, once."""
+        near, info = self._near, self.session.generator
+        if near is None or info is None:
+            return
+        if near in self._pictures:
+            self._show_picture(near)
+            return
+        if self._drawing is not None:
+            return  # asked again when that one is done
+        try:
+            recipe = self._recipe(*near)
+        except FacelabError:
+            return  # a step that is not written yet has no picture; a click says so
+        if recipe is not None:
+            ticket = self.client.submit(Thumbnails(recipes=(recipe,), resolution=min(64, info.resolution)))
+            self._drawing = ticket, near
+            ticket.answered.connect(self._drawn)
+            ticket.failed.connect(self.say)
+            ticket.closed.connect(self._drawing_closed)
+
+    def _drawn(self, answer: Answer) -> None:
+        if isinstance(answer, Images) and self._drawing is not None:
+            if len(self._pictures) > 400:
+                self._pictures.clear()
+            self._pictures[self._drawing[1]] = answer.pixels[0]
+            if self._near == self._drawing[1]:
+                self._show_picture(self._near)
+
+    def _drawing_closed(self, _: str) -> None:
+        done, self._drawing = self._drawing, None
+        if done is not None and self._near not in (None, done[1]):
+            self._want_picture()
+
+    def _show_picture(self, near: tuple[str, int]) -> None:
+        self.picture.set_pixels(self._pictures[near])
+        box = self.plot.getPlotItem().vb
+        x = box.mapViewToScene(QPointF(math.log10(near[1] + 1) if self.log else near[1] + 1, 0)).x()
+        left = x + 10 if x + 92 < self.plot.width() else x - 82
+        self.picture.move(round(left), 8)
+        self.picture.show()
+
+    # -- export -----------------------------------------------------------------------------------------------------------------
+    def _ask_export(self, suffix: str) -> None:
+        name = {".png": "Pictures (*.png)", ".svg": "Drawings (*.svg)", ".csv": "Tables (*.csv)"}[suffix]
+        ask_save(self, "Export the loss", name, free_name(folder() / f"loss{suffix}"), self.export)
+
+    def export(self, path: Path) -> None:
+        """Write the plot as .png or .svg, or the numbers of the shown runs as .csv, by the suffix."""
+        self._forget_hover()
+        try:
+            with replacing(path) as temporary:
+                if path.suffix == ".csv":
+                    self._write_csv(temporary)
+                elif path.suffix == ".svg":
+                    self._write_svg(temporary)
+                else:
+                    self.plot.grab().save(str(temporary), "PNG")  # type: ignore[call-overload]
+        except FacelabError as error:
+            self.say(error)
+
+    def _write_svg(self, path: Path) -> None:
+        drawing = QSvgGenerator()
+        drawing.setFileName(str(path))
+        drawing.setSize(self.plot.size())
+        drawing.setViewBox(self.plot.rect())
+        drawing.setTitle("Loss by step")
+        painter = QPainter(drawing)
+        self.plot.render(painter)
+        painter.end()
+
+    def _write_csv(self, path: Path) -> None:
+        shown = [c for c in self.curves.values() if c.shown]
+        terms = sorted({t for c in shown for t in c.terms}, key=lambda t: (t != "total", t))
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["run", "name", "step", *terms])
+            for curve in shown:
+                for step in range(curve.count):
+                    values = [curve.terms[t][step] if t in curve.terms else math.nan for t in terms]
+                    if any(math.isfinite(v) for v in values):
+                        writer.writerow(
+                            [curve.run, curve.name, step + 1, *("" if math.isnan(v) else f"{v:.8g}" for v in values)]
+                        )
+
+
+def _words(name: str, best: float) -> str:
+    return f"{name}  {best:.3g}" if math.isfinite(best) else name
