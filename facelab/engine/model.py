@@ -397,8 +397,13 @@ class Model:
     def measure(self) -> Iterator[None]:
         """Work out ``w_std``, some samples between two yields."""
         if self._w_std is None:
-            w = (yield from self.samples()).astype(np.float64)
-            self._w_std = float(np.sqrt(np.mean(np.square(w - w.mean(0)))))
+            # Part by part: all samples at once in double precision would take 150 MB that the allocator then keeps.
+            count, total, squares = 0, np.zeros(self.network.w_dim), np.zeros(self.network.w_dim)
+            for part in self.sample():
+                away = part.astype(np.float64) - self.w_avg
+                count, total, squares = count + len(away), total + away.sum(0), squares + np.square(away).sum(0)
+                yield
+            self._w_std = float(np.sqrt(np.mean(squares / count - np.square(total / count))))
 
     def affines(self, layers: tuple[int, int] | None = None) -> tuple[Floats, ...]:
         """The weights [styles, C] that turn w into styles, of the convolutions in a half-open range of rows of W+.
