@@ -18,10 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from facelab.errors import BadArgument
-from facelab.jobs import Answer, Pixels, Project, ProjectionDone, ProjectionSettings, ProjectionState, ProjectionStep, read_only
+from facelab.jobs import (
+    Answer,
+    Pixels,
+    Project,
+    ProjectionDone,
+    ProjectionSettings,
+    ProjectionState,
+    ProjectionStep,
+    read_only,
+)
 from facelab.latent.code import Code, digest_of, frozen
 from facelab.project import Project as ProjectFile
-from facelab.project import RunRow
 
 ZERO_NAME = "Zero face"
 _ZERO = "zero-"
@@ -107,8 +115,8 @@ def begin(
 def record(project: ProjectFile, answer: Answer) -> None:
     """Write what a projection answered, as it comes; other answers are left alone.
 
-    The face that a run found is added to the library before its end is recorded: then a run that is done has its face, whenever
-    the process ends.
+    Put the face that a run found into the library before its ``ProjectionDone`` is recorded: a run that is done then has its face,
+    whenever the process ends; and see `face_of`, for one that is not done may have it already.
     """
     if isinstance(answer, ProjectionStep):
         project.add_losses(answer.run, answer.steps[0], answer.losses)
@@ -121,24 +129,23 @@ def record(project: ProjectFile, answer: Answer) -> None:
         project.finish_run(answer.run, "cancelled" if answer.stopped == "cancelled" else "done", answer.code)
 
 
-def resumed(project: ProjectFile, row: RunRow, target: Pixels) -> tuple[Project, int]:
-    """The job that goes on with a run that was cut off, and the step (from 0) that it goes on at.
-
-    Args:
-        project: where the run is recorded.
-        row: the run.
-        target: its target, uint8 [S, S, 3], from ``project.target``.
+def resumed(project: ProjectFile, job: Project) -> tuple[Project, int]:
+    """The job that goes on with a run where it was cut off, and the number of steps it had done there.
 
     Raises:
-        BadArgument: its settings cannot be read.
         ProjectError: the project cannot be read.
     """
-    last = project.last_checkpoint(row.id)
-    job = Project(
-        run=row.id, generator=row.generator, target=target, settings=settings_of(row.settings), name=row.name,
-        resume=None if last is None else last[1],
-    )  # fmt: skip
-    return job, 0 if last is None else last[0]
+    last = project.last_checkpoint(job.run)
+    return (job, 0) if last is None else (replace(job, resume=last[1]), last[0])
+
+
+def face_of(project: ProjectFile, run: str) -> int | None:
+    """The face that a run put into the library, be it in the bin by now."""
+    for deleted in (False, True):
+        for row in project.faces(deleted=deleted):
+            if row.run == run:
+                return row.id
+    return None
 
 
 # -- the baseline ---------------------------------------------------------------------------------------------------------------

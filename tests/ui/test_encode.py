@@ -15,11 +15,12 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QPushButton
 from pytestqt.qtbot import QtBot
 
-from facelab.errors import BadArgument, Diverged, PictureError
+from facelab.errors import Diverged, PictureError
 from facelab.jobs import CropPhoto, Job, OpenPhoto, Project, ProjectionSettings
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
-from facelab.ui.panels.encode import Crop, EncodePanel, settings_json, settings_of
+from facelab.runs import settings_json
+from facelab.ui.panels.encode import Crop, EncodePanel
 from facelab.ui.panels.library import png_of
 from facelab.ui.session import Session
 from facelab.ui.widgets import image_of
@@ -46,22 +47,6 @@ def test_that_a_crop_stays_in_reach() -> None:
     assert 0 <= crop.y <= 480
     assert crop.half <= 480
     assert crop.degrees == pytest.approx(40)
-
-
-def test_that_settings_come_back_from_the_project_as_they_were() -> None:
-    code = Code.from_seed(3, fakes.Z_DIM, fakes.SHA)
-    settings = ProjectionSettings(
-        space="w", steps=77, start="code", start_code=code, losses={"pixels": 2.0}, learn_layers=(0, 3)
-    )
-    back = settings_of(settings_json(settings))
-    for name in ("space", "steps", "start", "start_code", "losses", "learn_layers", "noise_weight", "seed"):
-        assert getattr(back, name) == getattr(settings, name), name
-
-
-@pytest.mark.parametrize("value", [{"steps": "many"}, {"unheard_of": 1}, {"losses": 3}, {"start_code": {"space": "q"}}])
-def test_that_settings_of_another_hand_are_refused(value: dict[str, object]) -> None:
-    with pytest.raises(BadArgument):
-        settings_of(value)
 
 
 # -- the panel --------------------------------------------------------------------------------------------------------------
