@@ -559,7 +559,7 @@ class EncodePanel(Panel):
         column.setContentsMargins(*(2 * theme.GRID,) * 4)
         column.setSpacing(theme.GRID)
         self.zone = DropZone(
-            button("Open photo…", self._ask_photo, icon="open", primary=True),
+            button("Open photo…", self.ask_photo, icon="open", primary=True),
             button("Try the sample photo", self._try_sample, tip="A portrait by NASA, in the public domain"),
         )
         column.addWidget(self.zone, 1)
@@ -642,7 +642,7 @@ class EncodePanel(Panel):
         )
         QShortcut(QKeySequence("Ctrl+Return"), self, self.encode_button.click)  # a button's own is lost with its text
         self.encode_all = button("Encode all", self._encode_all)
-        self.back_button = button("Another photo…", self._ask_photo)
+        self.back_button = button("Another photo…", self.ask_photo)
         area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(side)
@@ -769,7 +769,8 @@ class EncodePanel(Panel):
         except FacelabError as error:
             self.say(error)
 
-    def _ask_photo(self) -> None:
+    def ask_photo(self) -> None:
+        """Ask for photographs to open."""
         ask_open(self, "Open photographs", PHOTO_FILTER, self.open_photos, many=True)
 
     def open_photos(self, paths: Sequence[Path]) -> None:
