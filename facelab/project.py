@@ -990,6 +990,15 @@ class Project:
         except (BadArgument, ValueError, RecursionError) as error:
             raise ProjectError(f"a direction in {self.path.name!r} cannot be read: {error}") from error
 
+    def replace_direction(self, old: Direction, new: Direction) -> None:
+        """Put a direction in the place of another."""
+        value = _plain(new.to_json(), "a direction")
+        self._write(
+            "directions",
+            "UPDATE OR REPLACE directions SET digest = ?, generator = ?, name = ?, value = ? WHERE digest = ?",
+            (new.digest, new.generator, _short(new.name, "a name"), value, old.digest),
+        )
+
     def delete_direction(self, direction: Direction) -> None:
         """Drop a direction."""
         self._write("directions", "DELETE FROM directions WHERE digest = ?", (direction.digest,))

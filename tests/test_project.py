@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -237,8 +238,12 @@ def test_that_a_direction_is_kept(project: Project) -> None:
     project.add_direction(d)
     assert project.directions() == [d]
     assert project.directions("other") == []
-    project.delete_direction(d)
-    assert project.directions() == []
+    other = replace(d, name="grin")
+    project.add_direction(replace(d, name="tilt"))
+    project.replace_direction(d, other)
+    assert [kept.name for kept in project.directions()] == ["grin", "tilt"], "it keeps its place"
+    project.delete_direction(other)
+    assert [kept.name for kept in project.directions()] == ["tilt"]
 
 
 def test_that_generators_are_remembered(project: Project) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from facelab.jobs import FindDirections, Job
 from facelab.latent.code import Code, Direction
 from facelab.latent.recipe import Applied, Recipe
-from facelab.ui.panels.directions import DirectionsPanel, _GroupsDialog, applied
+from facelab.ui.panels.directions import DirectionsPanel, HoldDialog, applied
 from facelab.ui.session import Session
 from facelab.worker import Client
 from tests import fakes
@@ -40,7 +42,7 @@ def test_that_directions_found_have_a_slider_each_and_stay_in_the_project(
     panel: DirectionsPanel, opened: Session, idle: Idle
 ) -> None:
     assert panel._empty.isVisible()
-    panel.find("pca")
+    panel.find_by("pca")
     idle()
     assert [row.direction.name for row in panel.rows][:2] == ["pca 1", "pca 2"]
     assert opened.project.directions(fakes.SHA) == [row.direction for row in panel.rows]
@@ -50,7 +52,7 @@ def test_that_directions_found_have_a_slider_each_and_stay_in_the_project(
 def test_that_a_slider_moves_the_recipe_by_sigmas_and_zero_takes_the_direction_out(
     panel: DirectionsPanel, opened: Session, idle: Idle
 ) -> None:
-    panel.find("pca")
+    panel.find_by("pca")
     idle()
     row = panel.rows[1]
     row.value.number.setValue(1.5)
@@ -75,14 +77,14 @@ def test_that_a_face_with_a_direction_of_its_own_brings_its_slider(panel: Direct
 def test_that_a_direction_can_be_kept_to_some_layers_and_removed(
     panel: DirectionsPanel, opened: Session, idle: Idle
 ) -> None:
-    panel.find("sefa")
+    panel.find_by("sefa")
     idle()
     first = panel.rows[0].direction
     panel.rows[0].value.number.setValue(1.0)
     panel._set_layers(first, (0, 4))
     assert opened.state.recipe is not None
     assert opened.state.recipe.directions == (Applied(first, 1.0, (0, 4)),)
-    panel.remove(first)
+    panel.remove([first])
     assert opened.state.recipe == face(0)
     opened.project.flush()
     assert first not in opened.project.directions(fakes.SHA)
@@ -91,33 +93,171 @@ def test_that_a_direction_can_be_kept_to_some_layers_and_removed(
 def test_that_pointing_at_a_direction_draws_both_its_ends(
     qtbot: QtBot, panel: DirectionsPanel, opened: Session, idle: Idle
 ) -> None:
-    panel.find("pca")
+    panel.find_by("pca")
     idle()
     panel.rows[0].value.hovered.emit(True)
     qtbot.waitUntil(lambda: panel._more.pixels is not None, timeout=2000)
     idle()
     more = face(0).change(directions=(Applied(panel.rows[0].direction, 2.5),))
     np.testing.assert_array_equal(panel._more.pixels, fakes.draw(fakes.ws_of(more), 128, 0.03, 1))
-    assert opened.stack.count() == 0, "pointing changes nothing"
+    assert opened.stack.count() == 1, "pointing changes nothing; finding was the only step"
 
 
 def test_that_two_tags_of_the_library_give_two_groups(
-    panel: DirectionsPanel, opened: Session, idle: Idle, jobs_of: Callable[[type[Job]], list[Job]], qtbot: QtBot
+    panel: DirectionsPanel, opened: Session, idle: Idle, jobs_of: Callable[[type[Job]], list[Job]]
 ) -> None:
     for seed, tag in ((1, "smiling"), (2, "smiling"), (3, "serious")):
         opened.project.add_face(face(seed), f"face {seed}", thumbnail=None, tags=(tag,))
     opened.project.flush()
-    dialog = _GroupsDialog(opened, panel)
-    qtbot.addWidget(dialog)
-    dialog.one.setCurrentIndex(dialog.one.findData("serious"))
-    dialog.other.setCurrentIndex(dialog.other.findData("smiling"))
-    dialog._find()
-    panel.find("groups", dialog.groups, dialog.called)
+    panel.show_finder()
+    panel.without.add_tag("serious")
+    panel.having.add_tag("smiling")
+    panel.called.setText("smile")
+    panel.find_between()
     idle()
     (job,) = jobs_of(FindDirections)
     assert isinstance(job, FindDirections)
-    assert [len(group) for group in job.groups] == [1, 2]
-    assert job.name == "serious to smiling"
+    assert (job.method, job.name) == ("groups", "smile")
+    assert [set(group) for group in job.groups] == [{face(3).sources[0]}, {face(1).sources[0], face(2).sources[0]}]
+
+
+def test_that_one_face_on_each_side_is_a_pair_and_none_on_the_left_the_average(
+    qtbot: QtBot, panel: DirectionsPanel, idle: Idle, jobs_of: Callable[[type[Job]], list[Job]]
+) -> None:
+    panel.show_finder()
+    assert not panel._find_between.isEnabled()
+    panel.having.drop.dropped.emit(face(2))
+    panel.find_between()
+    panel.without.drop.dropped.emit(face(1))
+    panel.without.drop.dropped.emit(face(1))
+    idle()
+    panel.find_between()
+    idle()
+    average, pair = jobs_of(FindDirections)
+    assert isinstance(average, FindDirections)
+    assert isinstance(pair, FindDirections)
+    assert (average.method, average.groups) == ("groups", ((face(2).sources[0],),))
+    assert (pair.method, pair.groups) == ("pair", ((face(1).sources[0],), (face(2).sources[0],)))
+    qtbot.waitUntil(lambda: all(view.pixels is not None for view in panel.without._views))
+
+
+def test_that_finding_and_removing_are_undone(panel: DirectionsPanel, opened: Session, idle: Idle) -> None:
+    panel.find_by("pca")
+    idle()
+    found = [row.direction for row in panel.rows]
+    panel.rows[0].value.number.setValue(2.0)
+    moved = opened.state.recipe
+    panel.remove(found[:2])
+    assert [row.direction for row in panel.rows] == found[2:]
+    assert opened.state.recipe == face(0)
+    opened.stack.undo()
+    assert {row.direction for row in panel.rows} == set(found)
+    assert opened.state.recipe == moved
+    opened.stack.undo()
+    opened.stack.undo()
+    assert not panel.rows
+    assert opened.project.directions() == []
+    opened.stack.redo()
+    assert len(panel.rows) == len(found)
+
+
+def test_that_a_direction_is_renamed_where_it_stands_with_its_share_and_its_amount(
+    panel: DirectionsPanel, opened: Session, idle: Idle
+) -> None:
+    panel.find_by("pca")
+    idle()
+    assert panel.rows[1].share.text() == "33.3 %"
+    panel.rows[1].value.number.setValue(2.0)
+    panel.rename(panel.rows[1].direction, "age")
+    assert [row.direction.name for row in panel.rows][:3] == ["pca 1", "age", "pca 3"]
+    assert panel.rows[1].share.text() == "33.3 %"
+    assert panel.rows[1].value.value == 2.0
+    assert opened.state.recipe is not None
+    assert opened.state.recipe.directions[0].direction.name == "age"
+    opened.stack.undo()
+    assert [row.direction.name for row in panel.rows][:2] == ["pca 1", "pca 2"]
+    assert panel.rows[1].value.value == 2.0
+
+
+def test_that_a_direction_that_holds_others_fixed_is_made_beside_it(
+    panel: DirectionsPanel, opened: Session, idle: Idle
+) -> None:
+    a = Direction(name="a", vector=np.ones(fakes.W_DIM, np.float32) / np.sqrt(fakes.W_DIM), sigma=1.0, generator=fakes.SHA)
+    b, c = direction("b", 0), direction("c", 5)
+    for each in (a, b, c):
+        opened.project.add_direction(each)
+    panel.reload()
+    dialog = HoldDialog(a, [b, c], {b}, panel)
+    assert dialog.chosen() == [b]
+    panel.hold(a, dialog.chosen())
+    idle()
+    dialog.deleteLater()
+    new = panel.rows[-1].direction
+    assert new.name == "a, 1 fixed"
+    assert abs(float(new.vector @ b.vector)) < 1e-6
+    assert abs(float(new.vector @ c.vector)) > 0.1
+
+
+def test_that_layers_are_typed_as_a_range(panel: DirectionsPanel, opened: Session, idle: Idle) -> None:
+    panel.find_by("sefa", layers=(0, 4))
+    idle()
+    first = panel.rows[0].direction
+    panel.rows[0].value.number.setValue(1.0)
+    panel.set_layers_text(first, "2-5")
+    assert opened.state.recipe is not None
+    assert opened.state.recipe.directions == (Applied(first, 1.0, (2, 6)),)
+    for wrong in ("", "a-b", "5-2", "0-12", "1-2-3"):
+        before = opened.state
+        panel.set_layers_text(first, wrong)
+        assert opened.state is before
+        assert "layers from 0 to 11" in panel._messages.text
+
+
+def test_that_directions_come_from_a_file(
+    panel: DirectionsPanel, idle: Idle, jobs_of: Callable[[type[Job]], list[Job]], tmp_path: Path
+) -> None:
+    panel.find_by("file", path=tmp_path / "age.npy")
+    idle()
+    (job,) = jobs_of(FindDirections)
+    assert isinstance(job, FindDirections)
+    assert job.path == tmp_path / "age.npy"
+    assert panel._sections["file"].isVisible()
+
+
+def test_that_many_directions_can_be_searched(panel: DirectionsPanel, opened: Session) -> None:
+    assert not panel.search.isVisible()
+    for i in range(20):
+        opened.project.add_direction(direction(f"eye {i}" if i % 2 else f"mouth {i}", i))
+    panel.reload()
+    panel.search.setText("eye")
+    assert [row.isVisible() for row in panel.rows] == [bool(i % 2) for i in range(20)]
+    panel.search.clear()
+    assert all(row.isVisible() for row in panel.rows)
+
+
+def test_that_known_factors_are_offered_where_a_generator_was_built_from_them(
+    panel: DirectionsPanel, opened: Session, jobs_of: Callable[[type[Job]], list[Job]], idle: Idle
+) -> None:
+    assert not panel._known.isVisible()
+    opened.open_generator(replace(fakes.info(), metadata={"teacher_version": "1"}))
+    assert panel._known.isVisible()
+    panel._known.click()
+    idle()
+    (job,) = jobs_of(FindDirections)
+    assert isinstance(job, FindDirections)
+    assert job.method == "factor"
+
+
+def test_that_a_direction_is_offered_to_the_plane(qtbot: QtBot, panel: DirectionsPanel, idle: Idle) -> None:
+    panel.find_by("pca")
+    idle()
+    menu = panel.menu_of(panel.rows[0])
+    assert menu is not None
+    plane = next(a.menu() for a in menu.actions() if a.text() == "Put on the plane")
+    with qtbot.waitSignal(panel.axis_asked) as asked:
+        plane.actions()[1].trigger()
+    assert asked.args == ["y", panel.rows[0].direction]
+    menu.deleteLater()
 
 
 def test_that_directions_keep_their_order_in_a_recipe() -> None:

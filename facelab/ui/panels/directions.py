@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFormLayout,
     QFrame,
     QHBoxLayout,
+    QInputDialog,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
     QMenu,
     QScrollArea,
     QSizePolicy,
@@ -21,23 +27,54 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.errors import FacelabError
-from facelab.jobs import Answer, Directions, FindDirections, Images, Render
+from facelab.jobs import Answer, Directions, FindDirections, GeneratorInfo, Images, Orthogonalise, Render, Thumbnails
 from facelab.latent.code import Code, Direction
 from facelab.latent.direction import METHODS
 from facelab.latent.recipe import Applied, Recipe
 from facelab.latent.spaces import layer_groups
-from facelab.ui import theme
+from facelab.project import Project
+from facelab.ui import dialogs, theme
 from facelab.ui.panels.base import Panel
-from facelab.ui.session import Session, State
-from facelab.ui.widgets import Elided, EmptyState, FaceView, MessageBar, ValueSlider, button, quiet, tool
+from facelab.ui.session import Edit, Session, State, describe
+from facelab.ui.widgets import (
+    Elided,
+    EmptyState,
+    FaceView,
+    Section,
+    ValueSlider,
+    button,
+    quiet,
+    rule,
+    tool,
+)
 from facelab.worker import Client
 
-LABEL = 112  # px
+LABEL = 108  # px
+SHARE = 38  # px
 REACH = 4.0  # sigmas to each side; numbers go further
 END = 2.5  # sigmas, of the two faces that a direction shows when it is pointed at
 COUNT = 10  # found at once
+MOST_READ = 200  # of one file
 HOVER_MS = 120
-SIDE = 96
+SIDE = 88
+MANY = 12  # rows, from which on a field to search in is worth its place
+SMALL = 44  # px, of the faces of a group
+MOST_FACES = 200  # of a group
+SHARES = "direction shares"  # the project's key: what share of the variance a direction has, by its digest
+SECTIONS = {
+    "factor": "Known factors",
+    "pca": "Principal components",
+    "sefa": "Factorised weights",
+    "groups": "From faces",
+    "file": "Imported",
+}
+Do = Callable[[Project], None]
+FILES = "Directions (*.npz *.npy *.pt *.pkl *.safetensors);;All files (*)"
+
+
+def section_of(direction: Direction) -> str:
+    """Under which of `SECTIONS` a direction stands."""
+    return direction.method if direction.method in SECTIONS else "groups"
 
 
 def amount_of(recipe: Recipe, direction: Direction) -> Applied:
@@ -55,73 +92,283 @@ def applied(recipe: Recipe, use: Applied) -> Recipe:
     return recipe.change(directions=(*others[:at], use, *others[at:]))
 
 
-class DirectionRow(QWidget):
-    """One direction: its name, its slider, and a menu."""
+def renamed(direction: Direction, name: str) -> Direction:
+    """The direction under another name."""
+    return Direction(
+        name=name, vector=direction.vector, sigma=direction.sigma, generator=direction.generator, layers=direction.layers,
+        method=direction.method,
+    )  # fmt: skip
 
-    def __init__(self, direction: Direction, note: str) -> None:
+
+def _add(directions: Sequence[Direction], project: Project) -> None:
+    for direction in directions:
+        project.add_direction(direction)
+
+
+def _drop(directions: Sequence[Direction], project: Project) -> None:
+    for direction in directions:
+        project.delete_direction(direction)
+
+
+class DirectionsEdit(Edit):
+    """A change of the project's directions together with the current face's, as one step of undo."""
+
+    def __init__(self, session: Session, text: str, after: State, do: Do, undo: Do) -> None:
+        super().__init__(session, text, after, None)
+        self._do, self._undo = do, undo
+
+    def redo(self) -> None:
+        self._write(self._do)
+        super().redo()
+        self._session.library_changed.emit()
+
+    def undo(self) -> None:
+        self._write(self._undo)
+        super().undo()
+        self._session.library_changed.emit()
+
+    def _write(self, change: Do) -> None:
+        try:
+            change(self._session.project)
+        except FacelabError as error:  # nothing may be raised through Qt's stack
+            self._session.project_failed.emit(error)
+
+
+class DirectionRow(QWidget):
+    """One direction: its name, its share, its slider, and a menu.
+
+    Signals:
+        renaming, removing: F2 or Delete was pressed here.
+    """
+
+    renaming = Signal()
+    removing = Signal()
+
+    def __init__(self, direction: Direction) -> None:
         super().__init__()
         self.direction = direction
         self.name = Elided(direction.name)
         self.name.setFixedWidth(LABEL)
         self.name.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        self.share = quiet("", small=True)
+        self.share.setFixedWidth(SHARE)
+        self.share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.share.hide()
+        layers = f", layers {direction.layers[0]}–{direction.layers[1] - 1}" if direction.layers else ""
         self.value = ValueSlider(
             direction.name, -REACH, REACH, 0.0, step=0.1, label="", reach=(-40.0, 40.0),
-            tip=f"{direction.name}{note}: how many sigmas to move; double-click for none",
+            tip=f"{direction.name}{layers}: how many sigmas to move; double-click for none",
         )  # fmt: skip
-        self.more = tool(f"More for {direction.name}", "more", tip="Layers, remove")
+        self.more = tool(f"More for {direction.name}", "more", tip="Layers, rename, hold others fixed, remove")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
         row.addWidget(self.name)
+        row.addWidget(self.share)
         row.addWidget(self.value, 1)
         row.addWidget(self.more)
 
+    def show_share(self, share: float | None) -> None:
+        """What share of the whole the direction has; None where there is no such."""
+        self.share.setVisible(share is not None)
+        self.name.setFixedWidth(LABEL - (SHARE + 4 if share is not None else 0))
+        if share is not None:
+            self.share.setText(f"{100 * share:.1f} %")
+            self.share.setToolTip("Share of the whole that this direction explains")
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        if event.key() == Qt.Key.Key_F2:
+            self.renaming.emit()
+        elif event.key() == Qt.Key.Key_Delete:
+            self.removing.emit()
+        else:
+            super().keyPressEvent(event)
+
+
+class Group(QWidget):
+    """Some faces, of which a direction takes the mean: drop them here, or add all of a tag.
+
+    Signals:
+        changed: faces came or went.
+    """
+
+    changed = Signal()
+
+    def __init__(self, name: str, hint: str, panel: DirectionsPanel) -> None:
+        super().__init__()
+        self._panel = panel
+        self.faces: list[Recipe] = []
+        self._views: list[FaceView] = []
+        self.count = quiet(name, small=True)
+        self._name = name
+        self.tags = tool(f"{name}: add a tag", "tag", self._ask_tag, tip="Add all faces of a tag")
+        self.clear_button = tool(f"{name}: take all out", "close", self.clear, tip="Take all faces out")
+        top = QHBoxLayout()
+        top.setSpacing(0)
+        top.addWidget(self.count, 1)
+        top.addWidget(self.tags)
+        top.addWidget(self.clear_button)
+        self.drop = FaceView(f"{name}: one face more", side=SMALL, takes=True, hint="+", drop_hint="Add")
+        self.drop.setToolTip(f"{hint}; click to add the current face")
+        self.drop.dropped.connect(lambda recipe: self.add([recipe]))
+        self.drop.clicked.connect(self._add_current)
+        self._strip = QHBoxLayout()
+        self._strip.setContentsMargins(0, 0, 0, 0)
+        self._strip.setSpacing(4)
+        self._strip.addWidget(self.drop)
+        self._strip.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(top)
+        column.addLayout(self._strip)
+        self._show()
+
+    def add(self, recipes: Sequence[Recipe]) -> None:
+        """Some faces more; those that are here already, and those of another generator, are left out."""
+        info = self._panel.session.generator
+        fitting = [r for r in recipes if info is not None and r.generator == info.sha256]
+        if len(fitting) < len(recipes):
+            self._panel.say("faces of another generator were left out; directions are found among those of one")
+        self.faces = list(dict.fromkeys([*self.faces, *fitting]))[:MOST_FACES]
+        self._show()
+        self.changed.emit()
+
+    def clear(self) -> None:
+        """Take all faces out."""
+        self.faces = []
+        self._show()
+        self.changed.emit()
+
+    def codes(self) -> tuple[Code, ...]:
+        """What a direction is found from: the faces as they are before psi and directions."""
+        return tuple(recipe.sources[0] for recipe in self.faces)
+
+    def _add_current(self) -> None:
+        if self._panel.session.state.recipe is not None:
+            self.add([self._panel.session.state.recipe])
+
+    def _ask_tag(self) -> None:
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for tag in self._panel.session.project.tags():
+            menu.addAction(tag, partial(self.add_tag, tag))
+        if menu.isEmpty():
+            menu.addAction("No face of the library has a tag yet").setEnabled(False)
+        menu.popup(self.tags.mapToGlobal(QPoint(0, self.tags.height())))
+
+    def add_tag(self, tag: str) -> None:
+        """Add the library's faces of a tag."""
+        project = self._panel.session.project
+        try:
+            self.add([project.recipe(row.id) for row in project.faces(tag=tag)[:MOST_FACES]])
+        except FacelabError as error:
+            self._panel.say(error)
+
+    def _show(self) -> None:
+        count = len(self.faces)
+        self.count.setText(self._name if not count else f"{self._name}: {count}")
+        self.clear_button.setEnabled(bool(count))
+        shown = self.faces[-2:]
+        for view in self._views:
+            self._strip.removeWidget(view)
+            view.hide()
+            view.deleteLater()
+        self._views = []
+        for recipe in shown:
+            view = FaceView(describe(recipe), side=SMALL)
+            view.setToolTip(f"{describe(recipe)}; Delete takes it out")
+            view.set_face(recipe)
+            view.cleared.connect(partial(self._remove, recipe))
+            self._strip.insertWidget(len(self._views), view)
+            self._views.append(view)
+        if shown:
+            self._panel.submit(Thumbnails(recipes=tuple(shown), resolution=self._panel.small()), partial(self._drawn, shown))
+
+    def _drawn(self, recipes: Sequence[Recipe], answer: Answer) -> None:
+        if isinstance(answer, Images):
+            pictures = dict(zip(recipes, answer.pixels, strict=True))
+            for view in self._views:
+                if view.recipe in pictures:
+                    view.set_pixels(pictures[view.recipe])
+
+    def _remove(self, recipe: Recipe) -> None:
+        self.faces.remove(recipe)
+        self._show()
+        self.changed.emit()
+
 
 class DirectionsPanel(Panel):
-    """Finds directions, keeps them in the project, and moves the current face along them."""
+    """Finds directions, keeps them in the project, and moves the current face along them.
+
+    Signals:
+        axis_asked(name, direction): make it the "x" or "y" axis of the plane.
+    """
 
     title = "Directions"
     area = Qt.DockWidgetArea.RightDockWidgetArea
     hint = "Move the face along directions, by sigmas"
-    keys = (("Point at a direction", f"See the face {END} sigmas to both sides"),)
+    keys = (
+        ("Point at a direction", f"See the face {END} sigmas to both sides"),
+        ("F2, Delete on a direction", "Rename it, remove it"),
+    )
+
+    axis_asked = Signal(str, object)
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)
         self._rows: list[DirectionRow] = []
-        self._shares: dict[str, float] = {}
         self._pointed: DirectionRow | None = None
         self._hover = QTimer(self, singleShot=True, interval=HOVER_MS)
         self._hover.timeout.connect(self._draw_ends)
 
         self._find = button(
-            "Find directions", tip="By statistics of W, by the network's weights, or from faces", icon="search"
+            "Find directions", tip="By statistics of W, by the network's weights, from faces, or from a file", icon="search"
         )
         self._menu = QMenu(self._find)
+        self._menu.setToolTipsVisible(True)
         self._menu.aboutToShow.connect(self._fill_menu)
         self._find.setMenu(self._menu)
         self._reset = tool("Reset all directions", "reset", self.reset, tip="All directions back to nothing")
         top = QHBoxLayout()
         top.setContentsMargins(theme.GRID, theme.GRID, theme.GRID, 4)
+        top.setSpacing(theme.GRID)
+        self.search = QLineEdit(placeholderText="Search", clearButtonEnabled=True, accessibleName="Search directions")
+        self.search.addAction(theme.icon("search"), QLineEdit.ActionPosition.LeadingPosition)
+        self.search.textChanged.connect(lambda _: self._filter())
         top.addWidget(self._find)
-        top.addStretch(1)
+        top.addWidget(self.search, 1)
+        top.addStretch(0)
         top.addWidget(self._reset)
 
         first = button(
             "Find principal components",
-            partial(self.find, "pca"),
+            partial(self.find_by, "pca"),
             tip="The directions in which faces differ most",
             primary=True,
+        )
+        self._known = button(
+            "Load the known factors", partial(self.find_by, "factor"), tip="What this generator was built from: yaw, age, smile…", primary=True
         )
         self._empty = EmptyState(
             "target",
             "Directions change one thing about a face: turn it, age it, light it. Find some in this generator, "
-            "or mix face A with B and take the way between them.",
+            "or between faces that differ in one thing.",
+            self._known,
             first,
         )
         self._list = QWidget()
         self._column = QVBoxLayout(self._list)
         self._column.setContentsMargins(theme.GRID, 0, theme.GRID, theme.GRID)
-        self._column.setSpacing(2)
+        self._column.setSpacing(4)
+        self._sections: dict[str, Section] = {}
+        for method, title in SECTIONS.items():
+            section = self._sections[method] = Section(title, indent=0)
+            section.body.setSpacing(2)
+            section.hide()
+            remove = tool(f"Remove all of {title.lower()}", "trash", partial(self._remove_all, method), tip="Remove all of these")
+            section.extra.addWidget(remove)
+            self._column.addWidget(section)
         self._column.addStretch(1)
         self._area = QScrollArea()
         self._area.setWidget(self._list)
@@ -130,6 +377,18 @@ class DirectionsPanel(Panel):
         self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
+        self.body.addLayout(top)
+        self.body.addWidget(self._build_finder())
+        self.body.addWidget(self._empty, 1)
+        self.body.addWidget(self._area, 1)
+        self.body.addWidget(self._build_ends())
+        session.changed.connect(self._changed)
+        session.generator_changed.connect(self._generator_changed)
+        session.project_changed.connect(lambda _: self.reload())
+        session.library_changed.connect(self.reload)
+        self._generator_changed(session.generator)
+
+    def _build_ends(self) -> QWidget:
         self._less, self._more = (
             FaceView("The face at one end", side=SIDE),
             FaceView("The face at the other end", side=SIDE),
@@ -137,66 +396,147 @@ class DirectionsPanel(Panel):
         self._ends_note = quiet("", wrap=True, small=True)
         self._ends_note.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._ends = QWidget()
-        ends = QHBoxLayout(self._ends)
+        column = QVBoxLayout(self._ends)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(rule())
+        ends = QHBoxLayout()
         ends.setContentsMargins(*(theme.GRID,) * 4)
         ends.addWidget(self._less)
         ends.addWidget(self._ends_note, 1)
         ends.addWidget(self._more)
-        self._ends.hide()
+        column.addLayout(ends)
         for view in (self._less, self._more):
             view.setToolTip("Drag it, or click to take it")
             view.clicked.connect(partial(self._take_end, view))
+        self._no_ends()
+        return self._ends
 
-        self.body.addLayout(top)
-        self.body.addWidget(self._empty, 1)
-        self.body.addWidget(self._area, 1)
-        self.body.addWidget(self._ends)
-        session.changed.connect(self._changed)
-        session.generator_changed.connect(lambda _: self.reload())
-        session.project_changed.connect(lambda _: self.reload())
-        self.reload()
+    def _no_ends(self) -> None:
+        self._pointed = None
+        self._ends_note.setText("Point at a direction to see where it leads")
+        for view in (self._less, self._more):
+            view.set_face(None)
+
+    def _build_finder(self) -> QWidget:
+        """Two groups of faces, and the button that finds what is between them."""
+        self.finder = QWidget()
+        self.without = Group("From", "Drop faces without it; none is the average face", self)
+        self.having = Group("To", "Drop faces that have it", self)
+        self.called = QLineEdit(placeholderText="Name of the direction", accessibleName="Name of the direction")
+        self._find_between = button("Find", self.find_between, tip="From the mean of the one to the mean of the other", primary=True)
+        self.called.returnPressed.connect(self.find_between)
+        for group in (self.without, self.having):
+            group.changed.connect(self._can_find)
+        column = QVBoxLayout(self.finder)
+        column.setContentsMargins(theme.GRID, 4, theme.GRID, theme.GRID)
+        column.setSpacing(4)
+        groups = QHBoxLayout()
+        groups.setSpacing(theme.GRID)
+        groups.addWidget(self.without, 1)
+        arrow = QLabel("→")
+        groups.addWidget(arrow)
+        groups.addWidget(self.having, 1)
+        column.addLayout(groups)
+        foot = QHBoxLayout()
+        foot.addWidget(self.called, 1)
+        foot.addWidget(self._find_between)
+        foot.addWidget(tool("Close", "close", self.finder.hide, tip="Put this away"))
+        column.addLayout(foot)
+        column.addWidget(rule())
+        self.finder.hide()
+        self._can_find()
+        return self.finder
 
     @property
     def rows(self) -> tuple[DirectionRow, ...]:
         return tuple(self._rows)
 
+    def small(self) -> int:
+        """px in which small faces are drawn."""
+        info = self.session.generator
+        return 64 if info is None else min(64, info.resolution)
+
     # -- what is shown ----------------------------------------------------------------------------------------------
+    def _generator_changed(self, info: GeneratorInfo | None) -> None:
+        self._known.setVisible(_has_factors(info))
+        for group in (self.without, self.having):
+            if any(info is None or face.generator != info.sha256 for face in group.faces):
+                group.clear()
+        self.reload()
+
     def reload(self) -> None:
         """Read the project's directions anew."""
         info = self.session.generator
         found: list[Direction] = []
+        shares: dict[str, float] = {}
         if info is not None:
             try:
                 found = self.session.project.directions(info.sha256)
+                shares = self.session.project.meta(SHARES, {})
             except FacelabError as error:
                 self.say(error)
         recipe = self.session.state.recipe
         known = set(found)
         if recipe is not None and info is not None and recipe.generator == info.sha256:
             found += [a.direction for a in recipe.directions if a.direction not in known]
-        self._place(found)
+        order = list(SECTIONS)
+        found.sort(key=lambda d: order.index(section_of(d)))
+        self._place(found, shares)
         self._changed(self.session.state)
 
-    def _place(self, directions: Sequence[Direction]) -> None:
-        if [row.direction for row in self._rows] == list(directions):
-            return
-        self._pointed = None
-        self._ends.hide()
-        for row in self._rows:
-            self._column.removeWidget(row)
-            row.hide()
-            row.deleteLater()
+    def _place(self, directions: Sequence[Direction], shares: dict[str, float]) -> None:
+        """Rows for these; those that stay are kept as they are."""
+        kept = {row.direction: row for row in self._rows}
+        wanted = set(directions)
+        for direction, row in kept.items():
+            if direction not in wanted:
+                if row is self._pointed:
+                    self._no_ends()
+                self._sections[section_of(direction)].body.removeWidget(row)
+                row.hide()
+                row.deleteLater()
         self._rows = []
+        places = dict.fromkeys(SECTIONS, 0)
         for direction in directions:
-            share = self._shares.get(direction.digest)
-            row = DirectionRow(direction, "" if share is None else f" ({100 * share:.1f} % of the spread)")
-            row.value.pressed.connect(self.session.begin_drag)
-            row.value.released.connect(self.session.end_drag)
-            row.value.changed.connect(partial(self._moved, direction))
-            row.value.hovered.connect(partial(self._point, row))
-            row.more.clicked.connect(partial(self._row_menu, row))
-            self._column.insertWidget(self._column.count() - 1, row)
+            section = section_of(direction)
+            row = kept.get(direction) or self._row(direction)
+            body = self._sections[section].body
+            if body.indexOf(row) != places[section]:
+                body.insertWidget(places[section], row)
+            places[section] += 1
+            share = shares.get(direction.digest)
+            row.show_share(share if isinstance(share, float) else None)
             self._rows.append(row)
+        for section, count in places.items():
+            self._sections[section].setVisible(bool(count))
+        self._filter()
+
+    def _row(self, direction: Direction) -> DirectionRow:
+        row = DirectionRow(direction)
+        row.value.pressed.connect(self.session.begin_drag)
+        row.value.released.connect(self.session.end_drag)
+        row.value.changed.connect(partial(self._moved, direction))
+        row.value.hovered.connect(partial(self._point, row))
+        row.more.clicked.connect(partial(self._row_menu, row))
+        row.renaming.connect(partial(self._ask_name, direction))
+        row.removing.connect(partial(self.remove, [direction]))
+        return row
+
+    def _filter(self) -> None:
+        """Show the rows whose names hold what is searched for."""
+        self.search.setVisible(len(self._rows) > MANY)
+        words = self.search.text().lower().split() if self.search.isVisibleTo(self) else []
+        seen = dict.fromkeys(SECTIONS, 0)
+        for row in self._rows:
+            there = all(word in row.direction.name.lower() for word in words)
+            row.setVisible(there)
+            seen[section_of(row.direction)] += there
+        for section, count in seen.items():
+            self._sections[section].setVisible(bool(count))
+        if words:
+            for shown in self._sections.values():
+                shown.set_folded(False)
 
     def _changed(self, state: State, before: State | None = None) -> None:
         info, recipe = self.session.generator, state.recipe
@@ -209,9 +549,12 @@ class DirectionsPanel(Panel):
             self.reload()  # a face came with a direction of its own
             return
         for row in self._rows:
-            row.value.set_value(amount_of(recipe, row.direction).amount)
+            amount = amount_of(recipe, row.direction).amount
+            if row.value.value != amount:
+                row.value.set_value(amount)
         self._empty.setVisible(not self._rows)
         self._area.setVisible(bool(self._rows))
+        self._ends.setVisible(bool(self._rows))
         self._reset.setEnabled(any(a.amount for a in recipe.directions))
 
     # -- moving -----------------------------------------------------------------------------------------------------
@@ -234,10 +577,17 @@ class DirectionsPanel(Panel):
         self.session.change("Reset directions", directions=())
 
     def _row_menu(self, row: DirectionRow) -> None:
+        menu = self.menu_of(row)
+        if menu is not None:
+            menu.popup(row.more.mapToGlobal(QPoint(0, row.more.height())))
+
+    def menu_of(self, row: DirectionRow) -> QMenu | None:
+        """What can be done with a direction."""
         info, recipe = self.session.generator, self.session.state.recipe
         if info is None or recipe is None:
-            return
-        now = amount_of(recipe, row.direction)
+            return None
+        direction = row.direction
+        now = amount_of(recipe, direction)
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         layers = menu.addMenu("Layers")
@@ -248,13 +598,22 @@ class DirectionsPanel(Panel):
             if rows
         ]
         for name, span in choices:
-            action = layers.addAction(name, partial(self._set_layers, row.direction, span))
+            action = layers.addAction(name, partial(self._set_layers, direction, span))
             action.setCheckable(True)
             action.setChecked(now.layers == span)
+        layers.addSeparator()
+        layers.addAction("From … to …", partial(self._ask_layers, direction))
         menu.addAction("Reset", row.value.reset)
         menu.addSeparator()
-        menu.addAction("Remove", partial(self.remove, row.direction))
-        menu.popup(row.more.mapToGlobal(QPoint(0, row.more.height())))
+        hold = menu.addAction("Hold others fixed…", partial(self._ask_others, direction))
+        hold.setEnabled(len(self._rows) > 1)
+        plane = menu.addMenu("Put on the plane")
+        for axis in ("x", "y"):
+            plane.addAction(f"as {axis}", partial(self.axis_asked.emit, axis, direction))
+        menu.addSeparator()
+        menu.addAction("Rename…\tF2", partial(self._ask_name, direction))
+        menu.addAction("Remove\tDel", partial(self.remove, [direction]))
+        return menu
 
     def _set_layers(self, direction: Direction, layers: tuple[int, int] | None) -> None:
         recipe = self.session.state.recipe
@@ -262,13 +621,113 @@ class DirectionsPanel(Panel):
             use = Applied(direction, amount_of(recipe, direction).amount, layers)
             self.session.edit(f"Layers of {direction.name}", recipe=applied(recipe, use))
 
-    def remove(self, direction: Direction) -> None:
-        """Take a direction out of the face and out of the project."""
-        self.session.project.delete_direction(direction)
+    def _ask_layers(self, direction: Direction) -> None:
+        info, recipe = self.session.generator, self.session.state.recipe
+        if info is None or recipe is None:
+            return
+        first, last = amount_of(recipe, direction).layers or direction.layers or (0, info.num_ws)
+        dialog = QInputDialog(self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setWindowTitle(f"Layers of {direction.name}")
+        dialog.setLabelText(f"First and last layer, from 0 to {info.num_ws - 1}:")
+        dialog.setTextValue(f"{first}-{last - 1}")
+        dialog.textValueSelected.connect(partial(self.set_layers_text, direction))
+        dialog.open()
+
+    def set_layers_text(self, direction: Direction, text: str) -> None:
+        """Keep a direction to the layers of a text such as "2-5"."""
+        info = self.session.generator
+        ends = text.replace("–", "-").split("-")
+        try:
+            first, last = int(ends[0]), int(ends[-1])
+        except ValueError:
+            first, last = 1, 0
+        if info is None or len(ends) > 2 or not 0 <= first <= last < info.num_ws:
+            most = 0 if info is None else info.num_ws - 1
+            self.say(f"type two layers from 0 to {most}, such as 0-{min(3, most)}")
+            return
+        self.unsay()
+        self._set_layers(direction, (first, last + 1))
+
+    # -- keeping ----------------------------------------------------------------------------------------------------
+    def _keep(self, text: str, directions: Sequence[Direction]) -> None:
+        """Put directions into the project, as a step of undo."""
+        there = {row.direction for row in self._rows}
+        new = [d for d in directions if d not in there]
+        if not new:
+            self.say("these directions are here already")
+            return
+        self._push(text, self.session.state.recipe, partial(_add, new), partial(_drop, new))
+
+    def remove(self, directions: Sequence[Direction]) -> None:
+        """Take directions out of the face and out of the project, as a step of undo."""
+        gone = list(directions)
+        if not gone:
+            return
+        text = f"Remove {gone[0].name}" if len(gone) == 1 else f"Remove {len(gone)} directions"
         recipe = self.session.state.recipe
         if recipe is not None:
-            self.session.edit(f"Remove {direction.name}", recipe=applied(recipe, Applied(direction, 0.0)))
-        self.reload()
+            recipe = recipe.change(directions=tuple(a for a in recipe.directions if a.direction not in gone))
+        self._push(text, recipe, partial(_drop, gone), partial(_add, gone))
+
+    def _remove_all(self, section: str) -> None:
+        self.remove([row.direction for row in self._rows if section_of(row.direction) == section])
+
+    def _ask_name(self, direction: Direction) -> None:
+        dialog = QInputDialog(self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setWindowTitle("Rename direction")
+        dialog.setLabelText("Name:")
+        dialog.setTextValue(direction.name)
+        dialog.textValueSelected.connect(partial(self.rename, direction))
+        dialog.open()
+
+    def rename(self, direction: Direction, name: str) -> None:
+        """Give a direction another name, in the project and in the current face, as a step of undo."""
+        name = name.strip()[:200]
+        if not name or name == direction.name:
+            return
+        new = renamed(direction, name)
+        share = next((row.share.text() for row in self._rows if row.direction == direction), "")
+        if share:
+            self._keep_shares({new.digest: float(share.removesuffix(" %")) / 100})
+        recipe = self.session.state.recipe
+        if recipe is not None:
+            uses = tuple(Applied(new, a.amount, a.layers) if a.direction == direction else a for a in recipe.directions)
+            recipe = recipe.change(directions=uses)
+        self._push(
+            f"Rename {direction.name}", recipe, lambda p: p.replace_direction(direction, new),
+            lambda p: p.replace_direction(new, direction),
+        )  # fmt: skip
+
+    def _push(self, text: str, recipe: Recipe | None, do: Do, undo: Do) -> None:
+        self.session.stack.push(DirectionsEdit(self.session, text, replace(self.session.state, recipe=recipe), do, undo))
+
+    def _keep_shares(self, shares: dict[str, float]) -> None:
+        project = self.session.project
+        try:
+            project.set_meta(SHARES, {**project.meta(SHARES, {}), **shares})
+        except FacelabError as error:
+            self.say(error)
+
+    # -- holding others fixed ---------------------------------------------------------------------------------------
+    def _ask_others(self, direction: Direction) -> None:
+        recipe = self.session.state.recipe
+        others = [row.direction for row in self._rows if row.direction != direction]
+        used = {a.direction for a in recipe.directions if a.amount} if recipe is not None else set()
+        dialog = HoldDialog(direction, others, used, self)
+        dialog.accepted.connect(lambda: self.hold(direction, dialog.chosen()))
+        dialog.open()
+
+    def hold(self, direction: Direction, others: Sequence[Direction]) -> None:
+        """Make of a direction one that leaves others alone, and keep it."""
+        if others:
+            self.submit(Orthogonalise(direction=direction, others=tuple(others)), partial(self._held, len(others)))
+
+    def _held(self, count: int, answer: Answer) -> None:
+        if isinstance(answer, Directions):
+            new = [renamed(d, f"{d.name}, {count} fixed") for d in answer.directions]
+            self._keep(f"Hold {count} fixed", new)
 
     # -- both ends --------------------------------------------------------------------------------------------------
     def _point(self, row: DirectionRow, here: bool) -> None:
@@ -285,14 +744,13 @@ class DirectionsPanel(Panel):
         now = amount_of(recipe, row.direction)
         ends = [applied(recipe, Applied(row.direction, sign * END, now.layers)) for sign in (-1, 1)]
         self._ends_note.setText(f"{row.direction.name}\n−{END} σ   +{END} σ")
-        self._ends.show()
         for view, end in zip((self._less, self._more), ends, strict=True):
             view.set_face(end)
             view.set_waiting(True)
         self.submit(Render(recipes=tuple(ends), resolution=None, lane="ends"), partial(self._show_ends, ends))
 
     def _show_ends(self, ends: Sequence[Recipe], answer: Answer) -> None:
-        if isinstance(answer, Images) and answer.final:
+        if isinstance(answer, Images):
             for view, end, pixels in zip((self._less, self._more), ends, answer.pixels, strict=True):
                 if view.recipe == end:
                     view.set_pixels(pixels)
@@ -303,98 +761,124 @@ class DirectionsPanel(Panel):
 
     # -- finding ----------------------------------------------------------------------------------------------------
     def _fill_menu(self) -> None:
-        self._menu.clear()
-        for name in ("pca", "sefa"):
-            action = self._menu.addAction(METHODS[name].label, partial(self.find, name))
-            action.setToolTip(METHODS[name].help)
-        self._menu.addSeparator()
+        info, menu = self.session.generator, self._menu
+        menu.clear()
+        if info is None:
+            return
+        if _has_factors(info):
+            known = menu.addAction("Known factors", partial(self.find_by, "factor"))
+            known.setToolTip("Exactly what this generator was built from: yaw, age, smile…")
+        pca = menu.addAction(METHODS["pca"].label, partial(self.find_by, "pca"))
+        pca.setToolTip(METHODS["pca"].help)
+        sefa = menu.addMenu(METHODS["sefa"].label)
+        sefa.setToolTipsVisible(True)
+        for name, layers in [("All layers", None), *((k.capitalize(), v) for k, v in layer_groups(info.family, info.num_ws).items() if v)]:
+            action = sefa.addAction(name, partial(self._find_sefa, name, None if layers is None else (layers.start, layers.stop)))
+            action.setToolTip(METHODS["sefa"].help)
+        menu.addSeparator()
         slots = self.session.state.slots
-        pair = self._menu.addAction("From face A to face B", self._find_pair)
+        pair = menu.addAction("From face A to face B", self._find_pair)
+        pair.setToolTip("The faces in the mixer's first two slots")
         pair.setEnabled(slots[0] is not None and slots[1] is not None)
-        groups = self._menu.addAction("Between two tags of the library…", self._ask_groups)
-        groups.setEnabled(bool(self.session.project.tags()))
-        self._menu.setToolTipsVisible(True)
+        menu.addAction("Between groups of faces", self.show_finder).setToolTip("Faces without it, and faces that have it")
+        menu.addSeparator()
+        menu.addAction("From a file…", self._ask_file).setToolTip("Directions that others found: .npz, .npy, .pt")
 
-    def find(self, method: str, groups: tuple[tuple[Code, ...], ...] = (), name: str = "") -> None:
+    def find_by(
+        self, method: str, groups: tuple[tuple[Code, ...], ...] = (), name: str = "", *,
+        layers: tuple[int, int] | None = None, path: Path | None = None,
+    ) -> None:  # fmt: skip
         """Look for directions by a method, and keep what is found in the project."""
         info = self.session.generator
         if info is None:
             return
+        self.unsay()
         self._find.setEnabled(False)
-        name = name or {"pca": "Component", "sefa": "Factor"}.get(method, METHODS[method].label)
-        ticket = self.submit(
-            FindDirections(generator=info.sha256, method=method, count=COUNT, groups=groups, name=name), self._found
-        )
+        name = name or {"pca": "Component", "sefa": "SeFa"}.get(method, "")
+        job = FindDirections(
+            generator=info.sha256, method=method, count=MOST_READ if method == "file" else COUNT, groups=groups, name=name,
+            layers=layers, path=path,
+        )  # fmt: skip
+        ticket = self.submit(job, self._found)
         ticket.closed.connect(lambda _: self._find.setEnabled(True))
 
     def _found(self, answer: Answer) -> None:
-        if not isinstance(answer, Directions):
+        if not isinstance(answer, Directions) or not answer.directions:
             return
-        for direction in answer.directions:
-            self.session.project.add_direction(direction)
-        for direction, share in zip(answer.directions, answer.shares, strict=False):
-            self._shares[direction.digest] = share
-        try:
-            self.session.project.flush()  # what is read below is what was written
-        except FacelabError as error:
-            self.say(error)
-        self.reload()
+        if answer.shares:
+            self._keep_shares({d.digest: round(s, 6) for d, s in zip(answer.directions, answer.shares, strict=False)})
+        count = len(answer.directions)
+        self._keep(f"Find {answer.directions[0].name}" if count == 1 else f"Find {count} directions", answer.directions)
+
+    def _find_sefa(self, name: str, layers: tuple[int, int] | None) -> None:
+        self.find_by("sefa", name="SeFa" if layers is None else f"SeFa {name.lower()}", layers=layers)
 
     def _find_pair(self) -> None:
         a, b = self.session.state.slots[:2]
         if a is not None and b is not None:
-            self.find("pair", ((a.sources[0],), (b.sources[0],)), "A to B")
+            self.find_by("pair", ((a.sources[0],), (b.sources[0],)), f"{describe(a)} to {describe(b)}"[:60])
 
-    def _ask_groups(self) -> None:
-        dialog = _GroupsDialog(self.session, self)
-        dialog.accepted.connect(lambda: self.find("groups", dialog.groups, dialog.called))
-        dialog.open()
+    def show_finder(self) -> None:
+        """Open the two groups of faces."""
+        self.finder.show()
+        self.called.setFocus()
+
+    def _can_find(self) -> None:
+        self._find_between.setEnabled(bool(self.having.faces))
+
+    def find_between(self) -> None:
+        """Find the direction from one group of faces to the other."""
+        one, other = self.without.codes(), self.having.codes()
+        if not other:
+            self.say("drop at least one face that has it on the right")
+            return
+        name = self.called.text().strip() or "Direction"
+        if len(one) == len(other) == 1:
+            self.find_by("pair", (one, other), name)
+        else:
+            self.find_by("groups", (one, other) if one else (other,), name)
+
+    def _ask_file(self) -> None:
+        dialogs.ask_open(self, "Directions", FILES, lambda paths: self.find_by("file", path=paths[0]))
 
 
-class _GroupsDialog(QDialog):
-    """Which tags of the library the two groups of faces have."""
+class HoldDialog(QDialog):
+    """Which other directions a direction is to leave alone."""
 
-    def __init__(self, session: Session, parent: QWidget) -> None:
+    def __init__(self, direction: Direction, others: Sequence[Direction], used: set[Direction], parent: QWidget) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Direction between two tags")
+        self.setWindowTitle(f"Hold others fixed: {direction.name}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._session = session
-        self.groups: tuple[tuple[Code, ...], ...] = ()
-        self.called = ""
-        self.message = MessageBar()
-        self.one, self.other = QComboBox(accessibleName="From the faces"), QComboBox(accessibleName="To the faces")
-        self.one.addItem("the average face", None)
-        for tag in session.project.tags():
-            self.one.addItem(tag, tag)
-            self.other.addItem(tag, tag)
-        form = QFormLayout()
-        form.addRow("From", self.one)
-        form.addRow("To", self.other)
+        self.others = tuple(others)
+        self.list = QListWidget(accessibleName="Directions to hold fixed")
+        for other in self.others:
+            item = QListWidgetItem(f"{other.name}   ({SECTIONS[section_of(other)].lower()})")
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if other in used or len(self.others) == 1 else Qt.CheckState.Unchecked)
+            self.list.addItem(item)
+        note = quiet(
+            f"A new direction is made of {direction.name}, from which everything is taken away that moves along those checked here.",
+            wrap=True,
+        )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        buttons.addButton(button("Find", self._find, primary=True), QDialogButtonBox.ButtonRole.ActionRole)
+        self.make = button("Make direction", self.accept, primary=True)
+        buttons.addButton(self.make, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
+        self.list.itemChanged.connect(lambda _: self.make.setEnabled(bool(self.chosen())))
+        self.make.setEnabled(bool(self.chosen()))
         column = QVBoxLayout(self)
         column.setContentsMargins(*(2 * theme.GRID,) * 4)
         column.setSpacing(2 * theme.GRID)
-        column.addWidget(self.message)
-        column.addLayout(form)
+        column.addWidget(note)
+        column.addWidget(self.list, 1)
         column.addWidget(buttons)
-        self.setMinimumWidth(360)
+        self.resize(400, 420)
 
-    def _codes(self, tag: str) -> tuple[Code, ...]:
-        project, info = self._session.project, self._session.generator
-        faces = [row for row in project.faces(tag=tag) if info is not None and row.generator == info.sha256]
-        return tuple(code for row in faces for code in project.recipe(row.id).sources[:1])
+    def chosen(self) -> list[Direction]:
+        """Those that are checked."""
+        return [d for i, d in enumerate(self.others) if self.list.item(i).checkState() is Qt.CheckState.Checked]
 
-    def _find(self) -> None:
-        one, other = self.one.currentData(), self.other.currentData()
-        try:
-            groups = tuple(self._codes(tag) for tag in (one, other) if tag is not None)
-        except FacelabError as error:
-            self.message.say(error)
-            return
-        if one == other or not all(groups):
-            self.message.say("choose two tags that have faces of this generator")
-            return
-        self.groups, self.called = groups, f"{one or 'average'} to {other}"
-        self.accept()
+
+def _has_factors(info: GeneratorInfo | None) -> bool:
+    """Whether a generator says of itself that it was built from known factors."""
+    return info is not None and "teacher_version" in info.metadata

@@ -622,6 +622,15 @@ class PlanePanel(Panel):
         ends[name] = recipe.sources[0] if bare or recipe == Recipe.of(recipe.sources[0]) else recipe
         self._span(ends, f"Face on {name}")
 
+    def set_axis(self, name: str, direction: Direction) -> None:
+        """Make a direction the "x" or "y" axis; one step of the plane is one sigma of it."""
+        plane = self.session.state.plane
+        if plane is None or direction.generator != plane.generator:
+            return
+        ends: dict[str, Code | Direction | Recipe] = {"origin": plane.origin, "x": plane.x, "y": plane.y}
+        ends[name] = direction
+        self._span(ends, f"{direction.name} on {name}", in_w=True)
+
     def _move_anchor(self, name: str, u: float, v: float) -> None:
         plane = self.session.state.plane
         if plane is None:
