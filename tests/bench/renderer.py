@@ -220,7 +220,7 @@ def stage_times(clock: Clock, renderer: Renderer, ws: torch.Tensor) -> list[floa
 
 
 _MEMORY = """
-import resource, sys
+import sys
 from facelab.engine.memory import keep_memory
 keep_memory()
 import torch
@@ -234,7 +234,8 @@ with torch.inference_mode():
         network.synthesize(ws)
     elif sys.argv[1] == "fast":
         Renderer(network, cache_bytes=0).render(ws)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Not ru_maxrss: that of a child begins with its parent's.
+print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
