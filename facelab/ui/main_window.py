@@ -62,6 +62,7 @@ from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.faces import FacesPanel
 from facelab.ui.panels.jobs import JobsPanel, words_of
 from facelab.ui.panels.library import LibraryPanel
+from facelab.ui.panels.loss import LossPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
@@ -167,16 +168,19 @@ class MainWindow(QMainWindow):
                 panel.anchor_asked.connect(self.panel(PlanePanel).set_anchor)
                 panel.keep_asked.connect(lambda recipe: self.show_panel(LibraryPanel).keep(recipe))
         library.photo_asked.connect(lambda path: self.show_panel(EncodePanel).open_photo(path))
+        self.panel(LossPanel).photo_asked.connect(lambda: self.show_panel(EncodePanel).ask_photo())
         self.panel(PreviewPanel).export_asked.connect(self._export_picture)
         self.panel(PreviewPanel).keep_asked.connect(self._keep)
         self.panel(JobsPanel).first_step.connect(self._export_morph)
 
     def _place_docks(self) -> None:
         """The layout to begin with: the docks of a side one below the other, those at the bottom side by side."""
+        # Hidden while they are put in their places: one above the other, they would for a moment make the window grow.
+        for dock in self.docks.values():
+            dock.hide()
         for kind, dock in self.docks.items():
             dock.setFloating(False)
             self.addDockWidget(kind.area, dock)  # type: ignore[arg-type]
-            dock.show()
         self._split(Side.LeftDockWidgetArea, 1, Qt.Orientation.Vertical)
         self._split(Side.RightDockWidgetArea, 2, Qt.Orientation.Vertical)
         self._split(Side.BottomDockWidgetArea, 2, Qt.Orientation.Horizontal)
@@ -188,7 +192,9 @@ class MainWindow(QMainWindow):
         self.resizeDocks(bottom, [BOTTOM] * len(bottom), Qt.Orientation.Vertical)
         self.resizeDocks(bottom, [3] + [2] * (len(bottom) - 1) if bottom else [], Qt.Orientation.Horizontal)
         right = self._docks_at(Side.RightDockWidgetArea)
-        self.resizeDocks(right, [5] + [4] * (len(right) - 1) if right else [], Qt.Orientation.Vertical)
+        wide = max(RIGHT, round(0.27 * self.width()))
+        high = min(wide + 64, round(0.56 * self.height()))  # a square picture with its title and its buttons
+        self.resizeDocks(right[:2], [high, self.height() - high], Qt.Orientation.Vertical)
 
     def _docks_at(self, side: Qt.DockWidgetArea) -> list[QDockWidget]:
         return [dock for kind, dock in self.docks.items() if kind.area is side]
@@ -201,6 +207,8 @@ class MainWindow(QMainWindow):
                 self.splitDockWidget(found[index - 1], dock, orientation)
             else:
                 self.tabifyDockWidget(found[places - 1], dock)
+        for dock in found:
+            dock.show()
         if len(found) > places:
             found[places - 1].raise_()
 

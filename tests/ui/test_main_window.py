@@ -122,7 +122,7 @@ def test_that_every_control_has_a_name_for_a_screen_reader_and_can_be_reached(wi
     for widget in window.findChildren(QWidget):
         if not isinstance(widget, kinds) or isinstance(widget, QScrollBar):
             continue
-        inner = isinstance(widget.parent(), QAbstractSpinBox | QComboBox) or widget.objectName().startswith("qt_")
+        inner = isinstance(widget.parent(), QAbstractSpinBox | QComboBox | QLineEdit) or widget.objectName().startswith("qt_")
         if inner or (
             isinstance(widget, QAbstractButton) and type(widget).__name__ in ("CloseButton", "QDockWidgetTitleButton")
         ):
@@ -145,6 +145,16 @@ def test_that_no_two_commands_share_their_keys(window: MainWindow) -> None:
 
 def test_that_the_title_names_the_project(window: MainWindow) -> None:
     assert window.windowTitle() == "library — facelab"
+
+
+def test_that_it_fits_a_small_screen_and_stays_as_large_as_it_was_made(window: MainWindow) -> None:
+    assert (window.width(), window.height()) == (1280, 800)
+    assert window.minimumSizeHint().width() <= 1280
+    assert window.minimumSizeHint().height() <= 720
+    for kind in PANELS:
+        window.show_panel(kind)
+        QApplication.processEvents()
+        assert (window.width(), window.height()) == (1280, 800), kind
 
 
 # -- doing things -----------------------------------------------------------------------------------------------------------

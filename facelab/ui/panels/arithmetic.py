@@ -19,7 +19,7 @@ from facelab.ui.widgets import FaceView, button, heading, quiet
 from facelab.worker import Client
 
 WAIT_MS = 200  # after the last key
-SIDE = 128
+SIDE = 112
 FAR = 1.6  # typical distances from the mean face; the generator's own faces rarely lie further out
 KEPT = 20  # expressions remembered in a project
 AVERAGE = "average"  # the name of the mean face
@@ -135,6 +135,7 @@ class ArithmeticPanel(Panel):
         )
         self.pull_in.hide()
         self._past = QListWidget()
+        self._past.setMinimumHeight(48)
         self._past.setAccessibleName("Earlier expressions")
         self._past.setToolTip("Click to take it up again")
         self._past.itemClicked.connect(lambda item: self.set_text(item.text()))
@@ -159,7 +160,8 @@ class ArithmeticPanel(Panel):
         column.addLayout(row)
         column.addSpacing(4)
         column.addWidget(self._past_title)
-        column.addWidget(self._past, 1)
+        column.addWidget(self._past, 100)
+        column.addStretch(1)
         self.body.addLayout(column)
 
         self._later = QTimer(self, singleShot=True, interval=WAIT_MS)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from facelab.jobs import Answer, Job
 from facelab.ui.session import Session
@@ -55,7 +56,8 @@ class Panel(QWidget):
         """Hand a job to the worker; its answers go to ``answered`` and its error to `say`."""
         ticket = self.client.submit(job)
         if answered is not None:
-            ticket.answered.connect(answered)
+            # An answer may come after the panel has gone, with the window that it was in.
+            ticket.answered.connect(lambda answer: answered(answer) if isValid(self) else None)
         ticket.failed.connect(self.say)
         return ticket
 

@@ -51,14 +51,17 @@ class HistoryPanel(Panel):
         session.generator_changed.connect(lambda _: self._stir())
 
     def recipe(self, row: int) -> Recipe | None:
-        """The face after the step in a row; row 0 is the start. None where a step changed no face."""
+        """The face after the step in a row; row 0 is the start."""
         stack = self.session.stack
-        if stack.count() == 0:
-            return self.session.state.recipe
-        command = stack.command(max(0, row - 1))
-        if not isinstance(command, Edit):
-            return None
-        return command.before.recipe if row == 0 else command.after.recipe
+        for index in range(row - 1, -1, -1):
+            command = stack.command(index)
+            if isinstance(command, Edit):
+                return command.after.recipe
+        for index in range(row, stack.count()):  # steps before this one changed the library, not the face
+            command = stack.command(index)
+            if isinstance(command, Edit):
+                return command.before.recipe
+        return self.session.state.recipe
 
     def picture(self, recipe: Recipe | None) -> QPixmap | None:
         """The small picture of a face; None while it is not drawn, which is then seen to."""
@@ -85,7 +88,7 @@ class HistoryPanel(Panel):
         self._drawing = self.submit(
             Thumbnails(recipes=recipes, resolution=64), lambda answer: self._drawn(recipes, answer)
         )
-        self._drawing.closed.connect(lambda _: self._ended())
+        self._drawing.closed.connect(self._ended)
 
     def _drawn(self, recipes: Sequence[Recipe], answer: Answer) -> None:
         if isinstance(answer, Images):
@@ -94,10 +97,9 @@ class HistoryPanel(Panel):
             while len(self._pictures) > KEPT:
                 self._pictures.popitem(last=False)
 
-    def _ended(self) -> None:
-        failed = self._drawing is not None and self._drawing.state == "failed"
+    def _ended(self, end: str) -> None:
         self._drawing = None
-        if not failed:  # a picture that cannot be drawn is not asked for again and again
+        if end != "failed":  # a picture that cannot be drawn is not asked for again and again
             self.view.viewport().update()
 
 
