@@ -5,6 +5,7 @@ It owns the open generators and what was drawn lately. It runs on one thread; no
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -19,10 +20,10 @@ from PIL import Image
 from facelab import checkpoints
 from facelab.assets import EMBEDDED_DIRECTIONS, EMBEDDED_GENERATOR, resource
 from facelab.engine import directions, latents, memory, tuning
-from facelab.engine.model import Look, Model, Recent, to_pixels
+from facelab.engine.model import Look, Model, Recent, is_out_of_memory, to_pixels
 from facelab.engine.projection import project
 from facelab.engine.renderer import CACHE_BYTES
-from facelab.errors import BadArgument, WrongGenerator
+from facelab.errors import BadArgument, OutOfMemory, WrongGenerator
 from facelab.faces.photo import MAX_PIXELS
 from facelab.jobs import (
     Answer,
@@ -360,15 +361,17 @@ class TorchEngine:
     # -- projection -------------------------------------------------------------------------------------------------
     @_run.register
     def _project(self, job: Project, cancel: threading.Event) -> Iterator[Answer | None]:
-        yield from project(self.model(job.generator), job, cancel)
+        with self._memory("this encoding"):
+            yield from project(self.model(job.generator), job, cancel)
 
     # -- tuning -----------------------------------------------------------------------------------------------------
     @_run.register
     def _tune(self, job: Tune, cancel: threading.Event) -> Iterator[Answer | None]:
-        for answer in tuning.tune(self.model(job.generator), job, cancel):
-            if isinstance(answer, TuningDone):
-                self._tuned(job.generator, answer.blob)
-            yield answer
+        with self._memory("tuning this generator"):
+            for answer in tuning.tune(self.model(job.generator), job, cancel):
+                if isinstance(answer, TuningDone):
+                    self._tuned(job.generator, answer.blob)
+                yield answer
 
     @_run.register
     def _use_tuning(self, job: UseTuning, cancel: threading.Event) -> Iterator[Answer | None]:
@@ -382,6 +385,21 @@ class TorchEngine:
         self._tunings.put(name, blob)
         self._keep(name, model)
         return name, model
+
+    @contextlib.contextmanager
+    def _memory(self, what: str) -> Iterator[None]:
+        """Say it when work that cannot be halved does not fit in memory; no torch context, so it may stand over a yield."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = True
+        else:
+            failed = False
+        if failed:  # only here are the tensors gone, with the traceback
+            self.trim()
+            raise OutOfMemory(f"{what} does not fit in memory; close other programs or take a smaller generator")
 
     # -- latents ----------------------------------------------------------------------------------------------------
     @_run.register

@@ -14,7 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from facelab.errors import AmbiguousLatent, BadArgument, LatentError
+from facelab.checkpoints.latents import read_arrays
+from facelab.errors import AmbiguousLatent, BadArgument, LatentError, WrongGenerator
 from facelab.files import replacing
 from facelab.jobs import read_only
 from facelab.latent.code import Code, Floats
@@ -160,8 +161,6 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     Raises:
         LatentError: the file is missing, damaged, or asks for code to be run.
     """
-    from facelab.checkpoints.latents import read_arrays  # leads to torch, which the desk must not load
-
     _check_size(path)
     return read_arrays(path)
 
@@ -174,10 +173,15 @@ def codes_of(
     Raises:
         LatentError: as of `load_latents`, or the codes do not fit the generator.
         AmbiguousLatent: they can be read as W or as Z.
+        WrongGenerator: the file says that they belong to another one.
     """
     if _is_face(path):
-        recipe, code = read_face(path)
-        return (_with_noise(code, code.noise),) if recipe.generator == generator else (code,)
+        _, code = read_face(path)
+        _check_generator(path, code.generator, generator)
+        return (code,)
+    named = arrays_of(path).get("generator")
+    if named is not None and named.dtype.kind == "U" and named.size == 1:
+        _check_generator(path, str(named.reshape(-1)[0]), generator)
     array = load_latents(path, space)
     if space is None and array.shape == (1, num_ws, w_dim):
         space = "w+"
@@ -199,6 +203,13 @@ def codes_of(
         Code(array=one, space=label, generator=generator, origin={"file": path.name, "index": i})  # type: ignore[arg-type]
         for i, one in enumerate(array)
     )
+
+
+def _check_generator(path: Path, named: str, generator: str) -> None:
+    if named != generator:
+        raise WrongGenerator(
+            f"{path.name!r} belongs to another generator ({named:.12}) than the one that is open; open that one first"
+        )
 
 
 def write_latents(path: Path, recipes: Sequence[Recipe], codes: Sequence[Code]) -> None:

@@ -352,7 +352,7 @@ class Model:
                 yield picture
             return
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Only here are the tensors of the failed attempt gone, with its traceback.
         self.when_full()
@@ -478,7 +478,8 @@ class Model:
         self.renderer.close()
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python or torch says that there is no more memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     # torch's allocator for the CPU raises a plain RuntimeError.

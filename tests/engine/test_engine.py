@@ -452,6 +452,17 @@ def test_that_out_of_memory_is_said_when_not_even_one_picture_fits(
     refused(engine, Render(recipes=(seed(1), seed(2))), OutOfMemory, "not even one picture of 128 px")
 
 
+def test_that_an_encoding_that_does_not_fit_says_so(
+    engine: TorchEngine, info: GeneratorInfo, seed: Callable[[int], Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
+
+    target = drawn(engine, seed(1))[0]
+    monkeypatch.setattr(torch.autograd, "grad", full)  # the step that takes most
+    refused(engine, Project(run="r", generator=info.sha256, target=target), OutOfMemory, "this encoding does not fit")
+
+
 def test_that_other_errors_of_torch_stay_bugs(
     engine: TorchEngine, info: GeneratorInfo, seed: Callable[[int], Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -631,6 +642,16 @@ def test_that_damaged_and_strange_files_of_latents_are_refused(
         (tmp_path / name).write_bytes(content)
     for name in (*cases, "nan.npy", "shape.npy", "text.npy", "missing.npy"):
         refused(engine, ReadLatents(path=tmp_path / name, generator=info.sha256), LatentError, name.split(".")[0])
+
+
+def test_that_codes_of_another_generator_are_refused(
+    engine: TorchEngine, info: GeneratorInfo, seed: Callable[[int], Recipe], tmp_path: Path
+) -> None:
+    answers(engine, OpenGenerator(path=tiny(tmp_path)))
+    (other,) = answers(engine, OpenGenerator(path=tiny(tmp_path)), GeneratorInfo)
+    for name in ("me.face.safetensors", "me.npz"):
+        answers(engine, WriteLatents(recipes=(seed(1),), path=tmp_path / name))
+        refused(engine, ReadLatents(path=tmp_path / name, generator=other.sha256), WrongGenerator, "another generator")
 
 
 def test_that_several_faces_do_not_go_into_a_face_file(
