@@ -451,7 +451,7 @@ class Model:
             noise_shapes=network.noise_shapes,
             noise_works=noise_works,
             device=str(self.device),
-            precision="float32",
+            precision=self.renderer.precision,
             ignored=checkpoint.ignored,
             notes=checkpoint.notes,
             metadata=dict(checkpoint.metadata),

@@ -11,6 +11,8 @@ Usable headless::
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -26,15 +28,19 @@ from facelab.nets.stylegan2 import StyleGAN2
 from facelab.nets.stylegan3 import StyleGAN3
 
 CACHE_BYTES = 320 << 20  # of feature maps; the default of the setting
+_HALF_GAIN, _HALF_PSNR = 1.1, 45.0  # times faster, dB: what half precision has to give to be chosen
 _BATCH_UP_TO = 128  # px: above, pictures of a batch are drawn one at a time, which is faster and takes less memory
 
 
 class Renderer:
     """A network on a device, ready to draw: within 1e-3 of the plain network in float32.
 
+    On a GPU the network draws itself, in half precision where that was measured to be faster and near enough.
+
     Attributes:
         network: the network itself, for whoever needs its mapping, its noise maps or its weights.
         device: where it lies.
+        precision: "float32", "float16" or "bfloat16".
     """
 
     def __init__(self, network: Network, device: torch.device | str = "cpu", *, cache_bytes: int = CACHE_BYTES) -> None:
@@ -49,7 +55,41 @@ class Renderer:
         self._cache = PrefixCache(cache_bytes)
         # Not under inference_mode: what is made there cannot be used in a backward pass.
         with torch.no_grad():
-            self._prepared = self._prepare()
+            self._prepared = self._prepare() if self.device.type == "cpu" else None
+        self._half = None if self.device.type == "cpu" else self._choose_half()
+        self.precision = "float32" if self._half is None else str(self._half).removeprefix("torch.")
+
+    def _choose_half(self) -> torch.dtype | None:
+        """The half precision that pays on this device, by trying: faster by a tenth at least, and hardly to be told apart."""
+        for dtype in (torch.float16, torch.bfloat16):
+            gain, likeness = self.try_half(dtype)
+            if gain >= _HALF_GAIN and likeness >= _HALF_PSNR:
+                return dtype
+        return None
+
+    def try_half(self, dtype: torch.dtype) -> tuple[float, float]:
+        """Draw the mean face in full and in half precision.
+
+        Returns:
+            How many times faster half precision is, and its PSNR against float32 in dB (peak to peak 2).
+        """
+        ws = self.network.w_avg.expand(1, self.network.num_ws, -1).to(self.device)
+        seconds, pictures = [], []
+        for chosen in (None, dtype):
+            times = []
+            for _ in range(3):
+                start = time.perf_counter()
+                with torch.inference_mode(), self._autocast(chosen):
+                    picture = self.network.synthesize(ws).float().cpu()  # the copy waits for the device
+                times.append(time.perf_counter() - start)
+            seconds.append(min(times))
+            pictures.append(picture.clamp(-1, 1))
+        error = float((pictures[0] - pictures[1]).square().mean())
+        likeness = 10 * math.log10(4 / error) if 0 < error < math.inf else 0.0 if error else math.inf
+        return seconds[0] / seconds[1], likeness
+
+    def _autocast(self, dtype: torch.dtype | None) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def _prepare(self) -> PreparedStyleGAN2 | PreparedStyleGAN3 | None:
         network = self.network
@@ -102,11 +142,11 @@ class Renderer:
             run = _shrunk(run, size)
         try:
             while True:
-                with torch.inference_mode():
+                with torch.inference_mode(), self._autocast(self._half):
                     item = next(run, None)
                 if item is None:
                     return
-                yield item
+                yield item if self._half is None or item[1] is None else (item[0], item[1].float())
         finally:
             run.close()  # type: ignore[attr-defined]
 

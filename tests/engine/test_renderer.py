@@ -206,3 +206,25 @@ def test_that_radial_filters_and_layers_that_double_the_rate_come_out_right(test
         drawn = [renderer.render(w[None]).numpy()[0] for w in torch.from_numpy(reference["ws_psi1"])]
         want = reference["img_psi1_const"]
         assert np.abs(np.stack(drawn[: len(want)]) - want).max() < 1e-4
+
+
+def test_that_half_precision_is_judged_by_what_it_gains_and_loses() -> None:
+    renderer = Renderer(network())
+    assert renderer.precision == "float32"
+    gain, likeness = renderer.try_half(torch.bfloat16)
+    assert gain > 0
+    assert 20 < likeness < 60
+
+
+def test_that_a_device_whose_half_precision_pays_draws_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    renderer = Renderer(network())
+    ws = codes(renderer.network)
+    full = renderer.render(ws)
+    for gain, likeness, chosen in ((2.0, 60.0, torch.float16), (1.0, 60.0, None), (2.0, 30.0, None)):
+        monkeypatch.setattr(renderer, "try_half", lambda dtype, g=gain, q=likeness: (g, q))
+        assert renderer._choose_half() is chosen
+    # A processor has autocast, too: what is drawn in half precision is near, comes as float32, and is not the same.
+    renderer._prepared, renderer._half = None, torch.bfloat16
+    half = renderer.render(ws)
+    assert half.dtype == torch.float32
+    assert 0 < float((half - full).abs().max()) < 0.5
