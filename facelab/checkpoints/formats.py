@@ -33,6 +33,8 @@ class Format(Protocol):
     def load(self, contents: Contents) -> Network: ...
 
 
+MAX_LISTED = 200  # ignored things that are named
+
 FORMATS: tuple[Format, ...] = (native, nvidia, tensorflow, rosinality)
 
 
@@ -77,11 +79,16 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
                     sha256=identity(network),
                     file_sha256=source.sha256(),
                     format=known.name,
-                    ignored=tuple(contents.ignored),
+                    ignored=_listed(contents.ignored),
                     notes=tuple(contents.notes),
                     metadata=native.extra_metadata(contents),
                 )
         raise UnknownFormat(f"{source.path.name} holds no generator that facelab knows")
+
+
+def _listed(names: list[str]) -> tuple[str, ...]:
+    """What people are told; a file can hold any number of things."""
+    return (*names[:MAX_LISTED], f"{len(names) - MAX_LISTED} more") if len(names) > MAX_LISTED else tuple(names)
 
 
 def save(

@@ -312,9 +312,9 @@ def _parameter(machine: Machine, args: tuple[Any, ...]) -> object:
 
 def _typed_tensor(machine: Machine, args: tuple[Any, ...]) -> object:
     function, _, inner, _ = _tuple(args, 4)
-    if not isinstance(function, Name):
-        raise ValueError("a tensor is not made by a function")
-    return machine.call(function, _tuple(inner))
+    if not isinstance(function, Name) or function.name not in ("_rebuild_tensor", "_rebuild_tensor_v2"):
+        raise UnsafeFile("the file holds a tensor of a kind that facelab does not know")
+    return _tensor(machine, _tuple(inner))
 
 
 def _nested_storage(machine: Machine, args: tuple[Any, ...]) -> Storage:
@@ -500,7 +500,7 @@ class Machine:
             raise
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, struct.error) as error:
             raise CheckpointError(f"the file is damaged near byte {self.position}: {printable(error)}") from None
-        except MemoryError:
+        except (MemoryError, RecursionError):
             raise UnsafeFile("the file asks for more memory than there is") from None
 
     def call(self, function: object, args: tuple[Any, ...]) -> object:

@@ -34,55 +34,51 @@ DEFAULTS: dict[str, Any] = {
     "output_scale": 0.25,
 }
 
-_BLOCK = 16  # outputs of one small matrix product in ``fir_line``; measured best on CPUs
 _NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
-def fir_line(x: Tensor, taps: Tensor, *, up: int, down: int, before: int, after: int) -> Tensor:
-    """Filter along the last dimension: insert ``up - 1`` zeros behind each sample, pad, convolve, keep each ``down``-th.
+def fir_axis(x: Tensor, taps: Tensor, axis: int, *, up: int = 1, down: int = 1, padding: tuple[int, int]) -> Tensor:
+    """Filter along one axis: ``up - 1`` zeros behind each sample, padding, convolution, every ``down``-th sample.
 
-    Each block of outputs is one product of a window of the input with a small constant matrix, so no multiplication
-    with an inserted zero is made and no intermediate map is kept.
+    Depthwise convolutions do it without touching an inserted zero; they are well served on every device.
 
     Args:
-        x: [..., length].
+        x: [N, C, H, W].
         taps: [n]; convolved, not correlated.
+        axis: 2 or 3.
         up, down: factors; one of them is 1.
-        before, after: zeros at the ends of the upsampled line; negative crops.
+        padding: zeros (before, after) on the upsampled axis; negative crops.
     """
-    n, length = taps.numel(), x.shape[-1]
-    outputs = (length * up + before + after - n) // down + 1
-    if outputs < 1:
-        raise BadArgument("a filter is longer than what it filters")
-    block = max(_BLOCK // up, 1) * up
-    # Output b of a block reads position b * down + k of the padded line; which input sample is that, if any?
-    position = torch.arange(block, device=x.device)[:, None] * down + torch.arange(n, device=x.device) - before
-    lowest = -(before // up)
-    window = (block - 1) * down + n - 1 - before
-    width = window // up - lowest + 1
-    column = torch.div(position, up, rounding_mode="floor") - lowest
-    hit = (position % up == 0) & (column >= 0) & (column < width)
-    matrix = taps.new_zeros(block, width + 1)
-    matrix.scatter_(1, torch.where(hit, column, width), taps.flip(0).expand(block, n))
-    # The last column took what falls between samples; scatter keeps one of equal targets, and there is only one.
-    matrix = matrix[:, :width]
-    step = block * down // up
-    blocks = -(-outputs // block)
-    x = functional.pad(x, (-lowest, (blocks - 1) * step + width + lowest - length))
-    y = torch.matmul(x.unfold(-1, width, step), matrix.t())  # [..., blocks, block]
-    return y.flatten(-2)[..., :outputs]
+    channels, length, n = x.shape[1], x.shape[axis], taps.numel()
+    before, after = padding
+    shape, stride = [channels, 1, 1, 1], [1, 1]
+    shape[axis], stride[axis - 2] = n, up * down
+    if up > 1:
+        # The transposed convolution gives every sum in which a sample takes part; cut out what was asked for.
+        first, last = n - 1 - before, (length - 1) * up + n - (length * up + after)
+        crop = [0, 0]
+        crop[axis - 2] = max(min(first, last), 0)
+        kernel = taps.view([n if i == axis else 1 for i in range(4)]).expand(shape)
+        x = functional.conv_transpose2d(x, kernel, stride=stride, padding=crop, groups=channels)
+        return _padded(x, axis, crop[axis - 2] - first, crop[axis - 2] - last)
+    kernel = taps.flip(0).view([n if i == axis else 1 for i in range(4)]).expand(shape)
+    return functional.conv2d(_padded(x, axis, before, after), kernel, stride=stride, groups=channels)
+
+
+def _padded(x: Tensor, axis: int, before: int, after: int) -> Tensor:
+    if before == after == 0:
+        return x
+    return functional.pad(x, (before, after) if axis == 3 else (0, 0, before, after))
 
 
 def fir_plane(x: Tensor, taps: Tensor, *, up: int = 1, down: int = 1, padding: tuple[int, int, int, int]) -> Tensor:
-    """``fir_line`` along both axes of [N, C, H, W], or one radial filter [n, n] (which only goes down)."""
+    """``fir_axis`` along both axes of [N, C, H, W], or one radial filter [n, n] (which only goes down)."""
     left, right, top, bottom = padding
     if taps.ndim == 2:
-        x = functional.pad(x, padding)
         kernel = taps.flip(0, 1)[None, None].expand(x.shape[1], 1, -1, -1)
-        return functional.conv2d(x, kernel, stride=down, groups=x.shape[1])
-    x = fir_line(x, taps, up=up, down=down, before=left, after=right)
-    x = fir_line(x.transpose(2, 3), taps, up=up, down=down, before=top, after=bottom)
-    return x.transpose(2, 3)
+        return functional.conv2d(functional.pad(x, padding), kernel, stride=down, groups=x.shape[1])
+    x = fir_axis(x, taps, 3, up=up, down=down, padding=(left, right))
+    return fir_axis(x, taps, 2, up=up, down=down, padding=(top, bottom))
 
 
 class FourierInput(nn.Module):

@@ -214,6 +214,7 @@ LIES = {
     "storage cut off": tensor([1], [1], 0, storage(8, raw=b"1234")),
     "negative storage": tensor([1], [1], 0, storage(-1, raw=b"")),
     "unknown storage": tensor([1], [1], 0, storage(1, kind="QInt8Storage")),
+    "typed tensors in typed tensors": name("torch._tensor", "_rebuild_from_type_v2") + (b"(" + name("torch._tensor", "_rebuild_from_type_v2") + name("torch", "Tensor")) * 450 + b")N" + b"t" * 450 + b"R",
     "no storage": tensor([1], [1], 0, b"N"),
     "storage is a pickle": name("torch.storage", "_load_from_bytes") + b"C\x04\x80\x02N.\x85R",
     "array of a number": name("numpy.core.multiarray", "_reconstruct") + name("numpy", "ndarray") + integer(1 << 40) + b"\x85C\x01b\x87R",

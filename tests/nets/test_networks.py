@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from facelab.errors import BadArgument
 from facelab.nets import Network, build, estimate_w_avg
-from facelab.nets.stylegan3 import fir_line
+from facelab.nets.stylegan3 import fir_axis
 from tests.checkpoints import examples
 from tests.nets import reference
 
@@ -62,7 +62,7 @@ def test_that_stylegan3_draws_what_the_paper_says(option: str) -> None:
 
 
 @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (3, 1), (1, 3)])
-def test_that_a_line_is_filtered_as_if_zeros_were_inserted(up: int, down: int) -> None:
+def test_that_an_axis_is_filtered_as_if_zeros_were_inserted(up: int, down: int) -> None:
     generator = torch.Generator().manual_seed(up + 10 * down)
     x = torch.randn(2, 3, 1, 23, generator=generator)
     for before, after in [(0, 0), (3, 5), (-3, 2), (4, -5), (-1, -1)]:
@@ -72,8 +72,10 @@ def test_that_a_line_is_filtered_as_if_zeros_were_inserted(up: int, down: int) -
             spread[..., 0] = x
             padded = functional.pad(spread.flatten(-2), (before, after)).reshape(6, 1, 1, -1)
             expected = functional.conv2d(padded, line.flip(0)[None, None, None])[..., ::down]
-            found = fir_line(x, line, up=up, down=down, before=before, after=after)
-            torch.testing.assert_close(found.reshape(expected.shape), expected, atol=1e-5, rtol=1e-5)
+            across = fir_axis(x, line, 3, up=up, down=down, padding=(before, after))
+            torch.testing.assert_close(across.reshape(expected.shape), expected, atol=1e-5, rtol=1e-5)
+            along = fir_axis(x.transpose(2, 3), line, 2, up=up, down=down, padding=(before, after))
+            torch.testing.assert_close(along.transpose(2, 3), across, atol=1e-5, rtol=1e-5)
 
 
 NETWORKS = {
