@@ -175,7 +175,7 @@ class TorchEngine:
 
     def _keep(self, name: str | None, model: Model) -> None:
         for old in self._models.put((model.sha256, name), model):
-            old.close()
+            old.trim()  # not closed: a job that waits its turn may still draw with it
 
     # -- pictures ---------------------------------------------------------------------------------------------------
     @_run.register
