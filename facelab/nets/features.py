@@ -1,8 +1,8 @@
 """VGG16 as a ruler: the features in which pictures are compared.
 
 facelab ships no weights for it. A person gives a file that holds VGG16's thirteen convolutions in order, under
-whatever names: torchvision's ``vgg16-397923af.pth``, NVIDIA's or LPIPS's networks as a plain state dict. Files are read
-as tensors only; a TorchScript archive is a program and is refused.
+whatever names: torchvision's ``vgg16-397923af.pth``, LPIPS's network, NVIDIA's ``vgg16.pt``. Files are read as tensors
+only: of a TorchScript archive, which is a program, the tensors beside the program.
 
 Sources: Simonyan and Zisserman 2015 (arXiv:1409.1556) for the network; Zhang et al. 2018 (arXiv:1801.03924) for the
 normalised features and their weights (LPIPS); Zhang 2019 (arXiv:1904.11486) and Ghildyal and Liu 2022
@@ -11,6 +11,7 @@ normalised features and their weights (LPIPS); Zhang 2019 (arXiv:1904.11486) and
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 import zipfile
@@ -138,6 +139,7 @@ def _not_vgg(path: Path) -> MissingPart:
 
 def _read(path: Path) -> Mapping[str, Any]:
     """The file's dictionary; nothing in it is run."""
+    found: Any
     try:
         size = path.stat().st_size
         if size > _LARGEST_FILE:
@@ -145,17 +147,16 @@ def _read(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as file:
             start = file.read(2)
         if start == b"PK" and _is_torchscript(path):
-            raise MissingPart(
-                f"{path.name} is a TorchScript program, which facelab does not run; save its state_dict() and choose that"
-            )
-        if start == b"PK" or start[:1] == b"\x80":
+            found = _torchscript_tensors(path)
+        elif start == b"PK" or start[:1] == b"\x80":
             found = torch.load(path, map_location="cpu", weights_only=True)
         else:
             found = load_file(path)
     except OSError as error:
         raise MissingPart(f"cannot read the VGG16 weights {path.name}: {error.strerror or error}") from error
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, ValueError, KeyError, EOFError, TypeError,
-            AttributeError, IndexError, zipfile.BadZipFile, MemoryError) as error:  # fmt: skip
+            AttributeError, IndexError, zipfile.BadZipFile, MemoryError, NotImplementedError, StopIteration,
+            RecursionError) as error:  # fmt: skip
         # What torch's reader raises on a broken or hostile file is as varied as the ways to break one.
         raise _not_vgg(path) from error
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
@@ -167,4 +168,71 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _is_torchscript(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name or name.endswith("constants.pkl") for name in archive.namelist())
+        return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
+
+
+class _Inert:
+    """Stands for a module of a TorchScript archive; what was its state are its attributes."""
+
+    def __init__(self, *_: object) -> None:
+        self.state: object = {}
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickles the tree of modules and tensors of a TorchScript archive; knows four kinds of names and calls nothing else."""
+
+    def __init__(self, archive: zipfile.ZipFile, folder: str) -> None:
+        super().__init__(io.BytesIO(archive.read(f"{folder}data.pkl")))
+        self._archive, self._folder = archive, folder
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "__torch__" or module == "torch.jit._pickle":
+            return _Inert
+        if (module, name) == ("collections", "OrderedDict"):
+            return dict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return self._tensor
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        raise pickle.UnpicklingError(f"{module}.{name} is not part of a network's weights")
+
+    def persistent_load(self, pid: Any) -> Tensor:
+        _, dtype, key, _, count = pid
+        raw = bytearray(self._archive.read(f"{self._folder}data/{int(key)}"))
+        flat = torch.frombuffer(raw, dtype=dtype) if raw else torch.zeros(0, dtype=dtype)
+        if len(flat) != count:
+            raise pickle.UnpicklingError("a storage has another size than it says")
+        return flat
+
+    @staticmethod
+    def _tensor(storage: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Tensor:
+        # as_strided checks the window against the storage; stride 0 makes no copies by itself.
+        return torch.as_strided(storage, size, stride, offset)
+
+
+_STORAGES = {"FloatStorage": torch.float32, "HalfStorage": torch.float16, "DoubleStorage": torch.float64,
+             "LongStorage": torch.int64, "IntStorage": torch.int32, "ByteStorage": torch.uint8,
+             "BoolStorage": torch.bool}  # fmt: skip
+
+
+def _torchscript_tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a TorchScript archive by its path, without a line of its program."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_FILE:
+            raise MissingPart(f"{path.name} is too large for VGG16's weights")
+        folder = next(n for n in archive.namelist() if n.rpartition("/")[2] == "data.pkl")[: -len("data.pkl")]
+        tree = _Reader(archive, folder).load()
+    tensors: dict[str, Tensor] = {}
+
+    def walk(node: object, name: str, depth: int) -> None:
+        if isinstance(node, Tensor):
+            tensors[name] = node
+        elif isinstance(node, _Inert) and isinstance(node.state, dict) and depth < 32:
+            for key, child in node.state.items():
+                walk(child, f"{name}.{key}" if name else str(key), depth + 1)
+
+    walk(tree, "", 0)
+    return tensors

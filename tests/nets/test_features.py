@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
+import warnings
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -56,6 +59,13 @@ def file(state: OrderedDict[str, Tensor], tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
     torch.save(state, path)
     return path
+
+
+def save_program(network: nn.Module, path: Path) -> None:
+    """Write a TorchScript archive, as NVIDIA's VGG16 is one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # no longer the way to write one; files of it stay about
+        torch.jit.save(torch.jit.script(network), path)
 
 
 def pictures(seed: int = 0, count: int = 2, size: int = 32) -> Tensor:
@@ -120,6 +130,17 @@ def test_that_the_forms_people_have_are_read(
         assert torch.equal(one, other)
 
 
+def test_that_the_tensors_of_a_torchscript_archive_are_read_and_its_program_is_not_run(
+    vgg: nn.Sequential, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "vgg16.pt"
+    save_program(vgg, path)
+    monkeypatch.setattr(torch.jit, "load", None)
+    image = pictures(5, 1)
+    for one, other in zip(features.load(path)(image), features.load(file)(image), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_that_blur_filters_in_the_file_make_the_poolings_anti_aliased(
     state: OrderedDict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -155,14 +176,19 @@ def _hostile(path: Path) -> None:
     torch.save({"features.0.weight": _Payload()}, path)
 
 
-def _torchscript(path: Path) -> None:
-    # The archive's shape is what matters: a program lies beside its tensors.
-    import zipfile
-
+def _hostile_program(path: Path) -> None:
+    """A TorchScript archive whose tree asks for a call."""
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("vgg16/data.pkl", b"\x80\x02.")
-        archive.writestr("vgg16/code/__torch__.py", "def forward(self): pass")
+        archive.writestr("vgg16/data.pkl", pickle.dumps(_Payload()))
         archive.writestr("vgg16/constants.pkl", b"\x80\x02).")
+
+
+def _short_program(path: Path) -> None:
+    """A TorchScript archive that declares more numbers than it holds."""
+    save_program(torchvision_vgg(), path.with_suffix(".whole"))
+    with zipfile.ZipFile(path.with_suffix(".whole")) as whole, zipfile.ZipFile(path, "w") as cut:
+        for name in whole.namelist():
+            cut.writestr(name, whole.read(name)[: 64 if "/data/" in name else None])
 
 
 def _not_finite(path: Path) -> None:
@@ -175,7 +201,8 @@ BROKEN = {
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("not weights"),
     "code": _hostile,
-    "torchscript": _torchscript,
+    "hostile program": _hostile_program,
+    "short program": _short_program,
     "other": lambda path: torch.save({"a": torch.zeros(3)}, path),
     "list": lambda path: torch.save([torch.zeros(3)], path),
     "shape": lambda path: torch.save({"0.weight": torch.zeros(64, 3, 3, 3), "0.bias": torch.zeros(3)}, path),
