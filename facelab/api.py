@@ -55,7 +55,9 @@ def open(path: str | os.PathLike[str] | None = None, device: str | None = None) 
         CheckpointError: the file is missing, damaged, or no generator.
         BadArgument: the device is not here.
     """
-    return Generator(Model.open(resource(EMBEDDED_GENERATOR) if path is None else Path(path), device))
+    file = resource(EMBEDDED_GENERATOR) if path is None else Path(path)
+    # What is measured through this interface is the network itself, so never half precision.
+    return Generator(Model.open(file, device, half=False))
 
 
 class Generator:

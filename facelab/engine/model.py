@@ -156,11 +156,17 @@ class Model:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, path: Path | None, device: torch.device, *, cache_bytes: int = CACHE_BYTES
+        self,
+        checkpoint: Checkpoint,
+        path: Path | None,
+        device: torch.device,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        half: bool = True,
     ) -> None:
         self.checkpoint, self.path, self.device = checkpoint, path, device
         self.network, self.sha256 = checkpoint.network, checkpoint.sha256
-        self.renderer = Renderer(self.network, device, cache_bytes=cache_bytes)
+        self.renderer = Renderer(self.network, device, cache_bytes=cache_bytes, half=half)
         self.when_full: Callable[[], None] = self.trim  # called when memory runs out
         self._w_std: float | None = None
         self._samples: Floats | None = None
@@ -168,13 +174,15 @@ class Model:
         self._maps: Recent[int, NoiseMaps] = Recent(4)
 
     @classmethod
-    def open(cls, path: Path, device: str | None = "auto", *, cache_bytes: int = CACHE_BYTES) -> Model:
+    def open(
+        cls, path: Path, device: str | None = "auto", *, cache_bytes: int = CACHE_BYTES, half: bool = True
+    ) -> Model:
         """Open a generator's file; see ``checkpoints.load`` for what can go wrong.
 
-        ``cache_bytes`` is the limit for feature maps that are kept between pictures.
+        ``cache_bytes`` is the limit for feature maps that are kept between pictures; ``half`` allows half precision.
         """
         where = choose_device(device)
-        return cls(checkpoints.load(path), path, where, cache_bytes=cache_bytes)
+        return cls(checkpoints.load(path), path, where, cache_bytes=cache_bytes, half=half)
 
     @cached_property
     def w_avg(self) -> Floats:

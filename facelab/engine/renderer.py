@@ -43,12 +43,20 @@ class Renderer:
         precision: "float32", "float16" or "bfloat16".
     """
 
-    def __init__(self, network: Network, device: torch.device | str = "cpu", *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        network: Network,
+        device: torch.device | str = "cpu",
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        half: bool = True,
+    ) -> None:
         """
         Args:
             network: any family, in evaluation mode. It is moved to ``device``, its weights are made constants.
             device: "cpu", "cuda" or "mps".
             cache_bytes: limit for feature maps kept between pictures; 0 keeps none.
+            half: whether half precision may be chosen.
         """
         self.device = torch.device(device)
         self.network = network.to(self.device).requires_grad_(False)
@@ -56,7 +64,7 @@ class Renderer:
         # Not under inference_mode: what is made there cannot be used in a backward pass.
         with torch.no_grad():
             self._prepared = self._prepare() if self.device.type == "cpu" else None
-        self._half = None if self.device.type == "cpu" else self._choose_half()
+        self._half = self._choose_half() if half and self.device.type != "cpu" else None
         self.precision = "float32" if self._half is None else str(self._half).removeprefix("torch.")
 
     def _choose_half(self) -> torch.dtype | None:
