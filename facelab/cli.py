@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from facelab import __version__
-from facelab.errors import BadArgument, ExportError, FacelabError, LatentError, WrongGenerator
+from facelab.errors import BadArgument, ExportError, FacelabError, LatentError, PictureError, WrongGenerator
 from facelab.jobs import (
     Answer,
     Catalogue,
@@ -36,6 +36,7 @@ from facelab.jobs import (
     Job,
     ListCatalogue,
     Progress,
+    ProjectionSettings,
     ReadLatents,
     Resolve,
     WriteLatents,
@@ -167,6 +168,11 @@ def _morph(options: argparse.Namespace, keep: Keep) -> None:
 def _encode(options: argparse.Namespace, keep: Keep) -> None:
     from facelab import api
 
+    if options.project is not None:
+        _encode_into(options, keep)
+        return
+    if len(options.photos) != 1 or options.output is None:
+        raise BadArgument("give one photograph and -o FILE for its face, or many and --project FILE")
     if not _is_latents(options.output) and options.output.suffix.lower() != ".png":
         raise BadArgument(
             f"cannot tell the format of {options.output.name!r}; end its name in .face.safetensors or .png"
@@ -177,7 +183,7 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
         _notice(options)
     run = api.encode(
         generator,
-        options.photo,
+        options.photos[0],
         options.space,
         options.steps,
         start=options.start,
@@ -199,6 +205,86 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
     progress.end()
     _save(run, options.output)
     _told(options, [options.output], f" (loss {run.loss:.5f} after {len(run.losses)} steps)")
+
+
+def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
+    """Many photographs, or what was left of them, into a project."""
+    from facelab.batch import Told, encode_photos
+    from facelab.project import Project
+
+    if options.output is not None:
+        raise BadArgument("-o is for one photograph without --project; the faces of many go into the project")
+    photos = [photo for given in options.photos for photo in _photos(given)]
+    if options.crop is not None and len(photos) != 1:
+        raise BadArgument("--crop is for one photograph; give the others in a command of their own")
+    settings = ProjectionSettings(
+        space=options.space, steps=options.steps, start=options.start, seed=options.seed, features=options.features
+    )
+    where, name = options.project, options.project.name
+    keep(f"what is done is in {name}; the same command goes on with it")
+    if photos and options.crop is None:
+        _notice(options)
+    line, last = _ProgressLine(options), {}
+    with _engine(options) as (engine, model), Project.open(where) as project, _stopping() as cancel:
+
+        def say(told: Told, words: str) -> None:
+            line.end()
+            if not options.quiet or told.event == "failed":
+                _say(f"[{told.number}/{told.total}] {told.name}: {words}")
+
+        for told in encode_photos(
+            project, engine, model, photos, settings, cancel, face=options.face, crop=options.crop
+        ):
+            if told.event == "step":
+                line.show(told.step, told.steps, f"loss {told.loss:.5f}  {told.name}")
+                continue
+            last[told.number] = told.event
+            if told.event in ("begun", "resumed"):
+                say(told, _beginning(told))
+                line = _ProgressLine(options)
+            elif told.event == "there":
+                say(told, f"was encoded before (loss {told.loss:.5f} after {told.step} steps)")
+            elif told.event == "failed":
+                say(told, f"passed over: {told.message}")
+            elif told.event == "done":
+                say(told, f"loss {told.loss:.5f} after {told.step} steps")
+            else:
+                say(told, f"stopped at step {told.step} of {told.steps}")
+        if cancel.is_set():
+            raise KeyboardInterrupt
+    ends = list(last.values())
+    if ends.count("failed"):
+        raise PictureError(
+            f"{ends.count('failed')} of {len(ends)} were not encoded, for the reasons above; {name} holds the others"
+        )
+    if not options.quiet:
+        _say(
+            f"{name}: {ends.count('done')} encoded, {ends.count('there')} before"
+            if ends
+            else f"nothing is left to go on with in {name}"
+        )
+
+
+def _beginning(told: Any) -> str:
+    if told.event == "begun":
+        return f"{told.steps} steps" + (f" ({told.message})" if told.message else "")
+    if told.step == 0:
+        return "was stopped before anything of it was kept; begins again"
+    return f"goes on after step {told.step} of {told.steps}"
+
+
+def _photos(given: Path) -> list[Path]:
+    """The photographs of an argument: a file, the pictures of a folder, or what a pattern stands for where no shell spells it out."""
+    from facelab.faces.photo import SUFFIXES
+
+    found = [given]
+    if given.is_dir():
+        found = sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES)
+    elif not given.exists() and any(c in given.name for c in "*?["):
+        found = sorted(given.parent.glob(given.name))
+    if not found:
+        raise BadArgument(f"there is no photograph in {given}")
+    return found
 
 
 def _save(run: Any, path: Path) -> None:
@@ -510,6 +596,27 @@ class _ProgressLine:
 
 
 @contextlib.contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that the first Ctrl+C or SIGTERM sets, so that the step at hand ends whole; the second interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def note(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def _terminated() -> Iterator[None]:
     """Let SIGTERM unwind, so that nothing half-written stays."""
     if threading.current_thread() is not threading.main_thread():
@@ -696,8 +803,23 @@ def _plane_options(command: argparse.ArgumentParser) -> None:
 
 
 def _encode_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photo", metavar="PHOTO", help="a photograph: JPEG, PNG, HEIC, WebP, TIFF ...")
-    _output(command, ".face.safetensors, or .png, a picture that carries its recipe")
+    command.add_argument(
+        "photos",
+        nargs="*",
+        type=Path,
+        metavar="PHOTO",
+        help="a photograph (JPEG, PNG, HEIC, WebP, TIFF ...); with --project many, or folders; none goes on with what was stopped",
+    )
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=".face.safetensors, or .png, a picture that carries its recipe"
+    )
+    command.add_argument(
+        "-p",
+        "--project",
+        type=Path,
+        metavar="FILE",
+        help="a .facelab that takes every run and face; given again, the same command goes on where it was stopped",
+    )
     command.add_argument(
         "--steps", type=_count(1, 1_000_000), default=500, metavar="N", help="steps of gradient descent (500)"
     )
@@ -779,7 +901,7 @@ COMMANDS: dict[
     "window": (_window, "open the window, with files if any are named", _window_options),
     "render": (_render, "draw faces", _render_options),
     "plane": (_plane, "draw a plane of faces between three", _plane_options),
-    "encode": (_encode, "find the face of a photograph in the generator", _encode_options),
+    "encode": (_encode, "find the faces of photographs in the generator", _encode_options),
     "morph": (_morph, "write a video that goes from face to face", _morph_options),
     "info": (_info, "tell what a file is", _info_options),
     "catalogue": (_catalogue, "list well-known checkpoints and their terms", _catalogue_options),

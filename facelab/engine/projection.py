@@ -427,6 +427,8 @@ class _Run:
             stopped = self._stop(answer) or stopped
             if stopped != "diverged":
                 yield answer
+        if stopped == "cancelled" and state.step:
+            yield ProjectionState(run=self.job.run, step=state.step, blob=self.blob())
         if math.isfinite(float(state.best)):
             yield (yield from self._finish(stopped))
         if stopped == "diverged":

@@ -1,0 +1,257 @@
+"""Encodes many photographs into one project, one after the other; started again, it goes on where it was stopped or killed.
+
+A photograph's run has an id that follows from the file's bytes, the generator and the settings. So the same command finds again what
+it began, wherever the files lie by now: what is done is passed over, what was cut off goes on from its last saved state.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from facelab import runs
+from facelab.engine.desk import Desk
+from facelab.engine.engine import TorchEngine
+from facelab.engine.model import Model
+from facelab.engine.projection import check
+from facelab.errors import FacelabError, NoFaceFound, PictureError, ProjectError
+from facelab.faces.align import MAX_SIZE, quad_at
+from facelab.faces.photo import decoding
+from facelab.jobs import (
+    Cropped,
+    CropPhoto,
+    Job,
+    OpenPhoto,
+    PhotoOpened,
+    Pixels,
+    Project,
+    ProjectionDone,
+    ProjectionSettings,
+    ProjectionStep,
+    read_only,
+)
+from facelab.latent.code import digest_of, frozen
+from facelab.latent.recipe import Recipe
+from facelab.project import Project as ProjectFile
+from facelab.project import RunRow
+
+THUMBNAIL = 96  # px, as the window keeps them
+
+Event: TypeAlias = Literal["begun", "resumed", "there", "step", "done", "failed", "stopped"]
+Crop: TypeAlias = tuple[float, float, float, float]
+A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What has just happened to one photograph of many.
+
+    Attributes:
+        number, total: the photograph's, from 1.
+        name: the photograph's, or the run's.
+        event: "begun"; "resumed" from ``step``; "there": done before; "step"; "done"; "failed", for the reason in ``message``;
+            "stopped": by ``cancel``, it can go on.
+        step: number of steps done, of ``steps``.
+        loss: the lowest so far.
+        message: for a person; empty where there is nothing to say.
+    """
+
+    number: int
+    total: int
+    name: str
+    event: Event
+    step: int = 0
+    steps: int = 0
+    loss: float = math.inf
+    message: str = ""
+
+
+def encode_photos(
+    project: ProjectFile,
+    engine: TorchEngine,
+    model: Model,
+    photos: Sequence[Path],
+    settings: ProjectionSettings,
+    cancel: threading.Event,
+    *,
+    face: int = 0,
+    crop: Crop | None = None,
+) -> Iterator[Told]:
+    """Encode photographs, and write everything into the project as it comes.
+
+    Args:
+        project: where runs and faces go.
+        engine, model: the open generator.
+        photos: files; without any, the unfinished runs of the project go on instead, with their own settings.
+        settings: of runs that begin.
+        cancel: stops after the step at hand; what is done is kept.
+        face: which face of a photograph, the largest is 0.
+        crop: instead of finding a face: x and y of the centre, side in pixels, degrees clockwise.
+
+    Yields:
+        What happens. A photograph that cannot be encoded is told as "failed", and the next one follows.
+
+    Raises:
+        BadArgument: the settings cannot be run.
+        ProjectError: the project cannot be written.
+    """
+    check(settings, model.network.num_ws)
+    info = model.info()
+    project.note_generator(info.sha256, info.path, info.name, family=info.family, resolution=info.resolution)
+    batch = _Batch(project, engine, model, settings, cancel, face, crop)
+    todo: list[Path | RunRow] = [*photos] or [*batch.unfinished()]
+    for number, work in enumerate(todo, 1):
+        if cancel.is_set():
+            return
+        yield from batch.one(work, number, len(todo))
+
+
+class _Batch:
+    def __init__(
+        self, project: ProjectFile, engine: TorchEngine, model: Model, settings: ProjectionSettings, cancel: threading.Event,
+        face: int, crop: Crop | None,
+    ) -> None:  # fmt: skip
+        self._project, self._engine, self._model, self._settings = project, engine, model, settings
+        self._cancel, self._face, self._crop = cancel, face, crop
+        self._desk = Desk()
+        self._known = {row.id: row for row in project.runs()}
+
+    def unfinished(self) -> list[RunRow]:
+        """The runs that can go on with this generator, the oldest first."""
+        return [
+            row for row in reversed(self._known.values())
+            if row.status != "done" and row.generator == self._model.sha256 and not runs.is_zero_run(row.id)
+        ]  # fmt: skip
+
+    def one(self, work: Path | RunRow, number: int, total: int) -> Iterator[Told]:
+        """One photograph, or one run that was cut off."""
+        name = work.stem if isinstance(work, Path) else work.name
+        told = functools.partial(Told, number, total, name)
+        try:
+            row = self._known.get(self._id(work)) if isinstance(work, Path) else work
+            if row is not None and row.status == "done":
+                yield told("there", step=row.steps_done, steps=row.steps_done, loss=row.best)
+                return
+            if row is not None:
+                job, step = runs.resumed(self._project, self._job_of(row))
+                runs.begin(self._project, job)
+                yield told("resumed", step=step, steps=job.settings.steps)
+            else:
+                assert isinstance(work, Path)
+                cropped = self._cut(work)
+                job = Project(
+                    run=self._id(work), generator=self._model.sha256, target=cropped.pixels, settings=self._settings, name=name
+                )
+                runs.begin(self._project, job, png_of(job.target), work.name, cropped.quad)
+                self._known[job.run] = next(row for row in self._project.runs() if row.id == job.run)
+                outside = cropped.outside
+                note = f"{outside:.0%} of the crop lies outside of the photograph and is filled in" if outside > 0.1 else ""
+                yield told("begun", steps=job.settings.steps, message=note)
+            yield from self._run(job, told)
+        except ProjectError:
+            raise  # what cannot be written for one cannot be for the next
+        except FacelabError as error:
+            yield told("failed", message=str(error))
+
+    def _run(self, job: Project, told: Callable[..., Told]) -> Iterator[Told]:
+        done: ProjectionDone | None = None
+        steps = job.settings.steps
+        try:
+            for answer in self._engine.run(job, self._cancel):
+                if isinstance(answer, ProjectionDone):
+                    done = answer
+                    if done.stopped != "cancelled":
+                        self._keep(job, done)
+                if answer is not None:
+                    runs.record(self._project, answer)
+                if isinstance(answer, ProjectionStep):
+                    yield told("step", step=answer.steps[-1] + 1, steps=steps, loss=answer.best)
+        except BaseException as error:
+            if done is None:  # a loss that is no number comes after the best code
+                self._project.finish_run(job.run, "failed" if isinstance(error, FacelabError) else "cancelled")
+            if done is None and isinstance(error, FacelabError) and self._cancel.is_set():
+                yield told("stopped", steps=steps)  # before its first step
+                return
+            raise
+        self._project.flush()
+        assert done is not None, "a projection that raises nothing ends with its result"
+        row = next(row for row in self._project.runs() if row.id == job.run)
+        self._known[job.run] = row
+        yield told("stopped" if done.stopped == "cancelled" else "done", step=row.steps_done, steps=steps, loss=done.loss)
+
+    def _keep(self, job: Project, done: ProjectionDone) -> None:
+        """Put the face that was found into the library, once."""
+        if runs.face_of(self._project, job.run) is not None:
+            return
+        photo = self._project.run_photo(job.run)
+        name, quad = photo if photo is not None else (None, None)
+        small = png_of(done.pixels, THUMBNAIL)
+        self._project.add_face(Recipe.of(done.code), job.name, thumbnail=small, photo=name, quad=quad, run=job.run)
+
+    def _id(self, photo: Path) -> str:
+        try:
+            digest = hashlib.sha256(photo.read_bytes()).hexdigest()
+        except OSError:
+            return ""  # whoever opens it says what is wrong
+        settings = runs.settings_json(self._settings)
+        return digest_of([digest, self._model.sha256, settings, self._face, self._crop])
+
+    def _cut(self, photo: Path) -> Cropped:
+        """A face of a photograph, cut out as FFHQ's were."""
+        if self._crop is not None:
+            x, y, side, angle = self._crop
+            quad = frozen(quad_at((x, y), side, angle), "the crop")
+        else:
+            (opened,) = self._desk_answers(OpenPhoto(path=photo), PhotoOpened)
+            if not opened.faces:
+                raise NoFaceFound(opened.message)
+            if self._face >= len(opened.faces):
+                raise NoFaceFound(f"{photo.name!r} shows {len(opened.faces)} faces, numbered from 0, the largest")
+            quad = opened.faces[self._face].quad
+        (cropped,) = self._desk_answers(CropPhoto(path=photo, quad=quad, size=self._model.network.resolution), Cropped)
+        return cropped
+
+    def _desk_answers(self, job: Job, kind: type[A]) -> list[A]:
+        return [answer for answer in self._desk.run(job, self._cancel) if isinstance(answer, kind)]
+
+    def _job_of(self, row: RunRow) -> Project:
+        """What a run of the project was asked to do."""
+        target = pixels_of(self._project.target(row.id), row.name)
+        return Project(
+            run=row.id, generator=row.generator, target=target, settings=runs.settings_of(row.settings), name=row.name
+        )
+
+
+def png_of(pixels: Pixels, most: int | None = None) -> bytes:
+    """A picture, uint8 [H, W, 3], as a PNG, reduced where a side is longer than ``most``."""
+    image = Image.fromarray(pixels)
+    if most is not None:
+        image.thumbnail((most, most), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def pixels_of(png: bytes | None, name: str) -> Pixels:
+    """The crop of a run, uint8 [S, S, 3], from its PNG, which may be anybody's.
+
+    Raises:
+        PictureError: it is missing or damaged.
+    """
+    try:
+        with decoding(name), Image.open(io.BytesIO(png or b""), formats=("PNG",)) as image:
+            if max(image.size) > MAX_SIZE:
+                raise PictureError("too large")
+            return read_only(np.array(image.convert("RGB")))
+    except PictureError as error:
+        raise PictureError(f"the crop of {name!r} is missing or damaged; encode its photograph again") from error
