@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -61,19 +62,18 @@ def extra_metadata(contents: Contents) -> dict[str, str]:
 
 def write(network: Network, path: Path, metadata: Mapping[str, str], *, half: bool) -> None:
     """Write to ``path``, which should be a temporary name; see ``facelab.checkpoints.save``."""
-    tensors = {}
-    for key, tensor in network.state_dict().items():
-        value = tensor.detach().to("cpu", torch.float32).contiguous()
-        if half and key.startswith("synthesis.") and value.ndim >= 2:
-            value = value.to(torch.float16)
-        tensors[key] = value
+    tensors = _canonical(network)
+    if half:
+        for key, value in tensors.items():
+            if key.startswith("synthesis.") and value.ndim >= 2:
+                tensors[key] = value.to(torch.float16)
     fields = {
         **metadata,
         "format": FORMAT,
         "version": VERSION,
         "family": network.family,
         "architecture": json.dumps(network.architecture, sort_keys=True),
-        "sha256": identity(network),
+        "sha256": _identity(network, tensors),
         "w_avg": "estimated" if network.w_avg_estimated else "exact",
     }
     mode = path.stat().st_mode
@@ -84,13 +84,32 @@ def write(network: Network, path: Path, metadata: Mapping[str, str], *, half: bo
 def identity(network: Network) -> str:
     """SHA-256 over family, architecture and canonical float32 tensors in the order of their names.
 
-    A w_avg that was only estimated is left out, so that a file and its conversion are one model.
+    Left out are options that have their default, so that one which comes with a later facelab changes no identity,
+    and a w_avg that was only estimated, so that a file and its conversion are one model.
     """
+    return _identity(network, _canonical(network))
+
+
+def _canonical(network: Network) -> dict[str, torch.Tensor]:
+    return {key: tensor.detach().to("cpu", torch.float32).contiguous() for key, tensor in network.state_dict().items()}
+
+
+def _identity(network: Network, tensors: Mapping[str, torch.Tensor]) -> str:
+    options = {key: one for key, one in network.architecture.items() if one != network.defaults[key]}
     digest = hashlib.sha256()
-    digest.update(json.dumps([network.family, network.architecture], sort_keys=True).encode())
-    for key, tensor in sorted(network.state_dict().items()):
+    digest.update(json.dumps([network.family, _plain(options)], sort_keys=True).encode())
+    for key, tensor in sorted(tensors.items()):
         if key == W_AVG and network.w_avg_estimated:
             continue
         digest.update(f"\n{key} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4", copy=False).data)
+        digest.update(tensor.to(torch.float32).numpy().astype("<f4", copy=False).data)
     return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """JSON in one form: whole numbers as such, so that 256 and 256.0 are one architecture."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

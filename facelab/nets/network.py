@@ -48,6 +48,7 @@ class Network(nn.Module, abc.ABC):
 
     Attributes:
         family: ``"stylegan1"``, ``"stylegan2"``, ``"stylegan3-t"`` or ``"stylegan3-r"``.
+        defaults: what each architecture option is where it is not given; ``...`` where it must be.
         architecture: JSON-able keyword arguments; ``facelab.nets.build(family, architecture)`` makes its like.
         resolution: height and width of the picture.
         img_channels: 1 grey, 3 RGB, 4 RGBA.
@@ -60,6 +61,7 @@ class Network(nn.Module, abc.ABC):
     """
 
     family: str
+    defaults: Mapping[str, Any]
     architecture: dict[str, Any]
     resolution: int
     img_channels: int

@@ -132,6 +132,7 @@ class StyleGAN1(Network):
     """The generator of StyleGAN; see ``DEFAULTS`` for its architecture options. One row of ws per layer."""
 
     family = "stylegan1"
+    defaults = DEFAULTS
 
     def __init__(self, **architecture: Any) -> None:
         super().__init__()

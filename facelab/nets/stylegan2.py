@@ -187,6 +187,7 @@ class StyleGAN2(Network):
     """
 
     family = "stylegan2"
+    defaults = DEFAULTS
 
     def __init__(self, **architecture: Any) -> None:
         super().__init__()

@@ -194,6 +194,8 @@ class FilteredLayer(nn.Module):
 class StyleGAN3(Network):
     """The generator of StyleGAN3; see ``DEFAULTS`` for its architecture options. Row 0 of ws styles the input."""
 
+    defaults = DEFAULTS
+
     def __init__(self, **architecture: Any) -> None:
         super().__init__()
         a = self.architecture = check_architecture(architecture, DEFAULTS)

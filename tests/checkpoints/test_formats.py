@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from facelab import checkpoints
 from facelab.errors import CheckpointError, ExportError
@@ -192,10 +193,23 @@ def test_that_saving_and_loading_changes_nothing(make: Callable[[str], Network],
     assert checkpoint.metadata == {"name": "tiny", "licence": "CC0-1.0"}
 
 
+def test_that_an_option_that_has_its_default_is_no_part_of_the_identity() -> None:
+    network = examples.stylegan2("resnet, clamped")
+    before = checkpoints.identity(network)
+    del network.architecture["kernel_size"]  # as if this facelab did not have it yet
+    network.architecture["resolution"] = 16.0
+    assert checkpoints.identity(network) == before
+    network.architecture["conv_clamp"] = 0.25
+    assert checkpoints.identity(network) != before
+
+
 def test_that_half_precision_halves_the_file_and_keeps_the_picture_near(tmp_path: Path) -> None:
     network = examples.stylegan2()
     checkpoints.save(network, tmp_path / "a", half=True)
-    found = checkpoints.load(tmp_path / "a").network
+    checkpoint = checkpoints.load(tmp_path / "a")
+    with safe_open(tmp_path / "a", framework="numpy") as file:
+        assert file.metadata()["sha256"] == checkpoint.sha256
+    found = checkpoint.network
     ws = torch.randn(2, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
     difference = (network.synthesize(ws) - found.synthesize(ws)).abs().max()
     assert 0 < float(difference.detach()) < 0.02
