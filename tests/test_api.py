@@ -431,3 +431,14 @@ def test_that_the_latent_fixtures_are_read(test_data: Path) -> None:
         with np.load(folder / "refs" / f"l_{path.name.replace('.', '_')}.npz") as reference:
             expected = reference["w"]
         assert np.array_equal(facelab.load_latents(path).ravel(), expected.ravel()), path.name
+
+
+# -- the manual ---------------------------------------------------------------------------------------------------------
+MANUAL = (Path(__file__).parent.parent / "docs" / "python.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("number", range(MANUAL.count("```python")))
+def test_that_the_scripts_of_the_manual_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = MANUAL.split("```python\n")[number + 1].split("```")[0]
+    exec(compile(script, f"docs/python.md, script {number + 1}", "exec"), {"__name__": "script"})
