@@ -507,14 +507,19 @@ class GeneratorDialog(QDialog):
             ("Mean of W", f"length {float((info.w_avg**2).sum()) ** 0.5:.2f}; spread per channel {info.w_std:.3f}"),
             ("Noise", "works" if info.noise_works else "has no effect on this generator"),
             ("Runs on", f"{info.device}, {info.precision}"),
-            ("Identity", info.sha256),
-            ("File SHA-256", info.file_sha256),
+            ("Identity", _halves(info.sha256)),
+            ("File SHA-256", _halves(info.file_sha256)),
         ]
         rows += [("Note", note) for note in info.notes]
         rows += [(key.capitalize(), value) for key, value in info.metadata.items() if len(value) < 200]
         if info.ignored:
             rows.append(("Not used", ", ".join(info.ignored)))
         return rows
+
+
+def _halves(text: str) -> str:
+    """A hash in two lines: it has no place to break."""
+    return f"{text[:32]}\n{text[32:]}"
 
 
 def _number(name: str, low: float, high: float, value: float, step: float, decimals: int, suffix: str) -> Number:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap
+from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap, QResizeEvent
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import (
     QComboBox,
@@ -90,9 +90,6 @@ def ticks(low: float, high: float, pixels: float, apart: float) -> tuple[list[fl
     scale = pixels / span
     ladders: list[Sequence[float]] = [(1,), (1, 2, 5), tuple(range(1, 10))]
     fit = [m for m in ladders if min(np.diff(np.log10([*m, 10]))) * scale >= apart]
-    if span < 0.5 and (not fit or len(fit) == len(ladders)):
-        steps = _linear(10**low, 10**high, max(2, int(pixels // apart)))
-        return [math.log10(v) for v in steps], []
     every = 1
     while not fit and every * scale < apart:
         every += 1
@@ -100,6 +97,13 @@ def ticks(low: float, high: float, pixels: float, apart: float) -> tuple[list[fl
     labelled = [d + math.log10(m) for d in decades if d % every == 0 for m in (fit[-1] if fit else (1,))]
     bare = [d + math.log10(m) for d in decades for m in range(1, 10)] if every == 1 else [float(d) for d in decades]
     inside = [t for t in labelled if low <= t <= high]
+    if len(inside) < 3 and span < 1:
+        finer: list[float] = []
+        for value in _linear(10**low, 10**high, max(2, int(2 * pixels // apart))):
+            tick = math.log10(value)
+            if not finer or (tick - finer[-1]) * scale >= apart:
+                finer.append(tick)
+        inside = finer if len(finer) > len(inside) else inside
     taken = set(inside)
     return inside, [t for t in bare if low <= t <= high and t not in taken]
 
@@ -259,7 +263,6 @@ class LossPanel(Panel):
         self.legend = QListWidget()
         self.legend.setAccessibleName("Runs")
         self.legend.setToolTip("Runs that are drawn; tick earlier ones to compare")
-        self.legend.setFixedWidth(168)
         self.legend.setIconSize(QSize(12, 12))
         self.legend.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.legend.setTextElideMode(Qt.TextElideMode.ElideRight)
@@ -310,6 +313,10 @@ class LossPanel(Panel):
         self.spot.setPen(pg.mkPen(c.panel, width=2))
         for curve in self.curves.values():
             self._colour(curve)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.legend.setFixedWidth(min(max(self.width() * 3 // 10, 104), 180))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
