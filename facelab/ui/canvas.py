@@ -95,7 +95,7 @@ def cells_in_view(camera: Camera, step: float, width: float, height: float) -> l
 
 def resolution_for(side: float, most: int) -> int:
     """The smallest resolution, a power of two, that fills ``side`` device pixels; the generator's own at the most."""
-    return min(most, 2 ** math.ceil(math.log2(max(side, 1))))
+    return min(most, int(2 ** math.ceil(math.log2(max(side, 1)))))
 
 
 @dataclass(eq=False)

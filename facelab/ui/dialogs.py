@@ -338,15 +338,15 @@ class ExportMorphDialog(ExportDialog):
 
         self.seconds = _number("Seconds", 0.1, MOST_SECONDS, 4, 0.5, 1, " s")
         self.fps = _number("Pictures a second", 1, 120, 30, 1, 0, "")
-        self.size = QComboBox(accessibleName="Size")
+        self.side = QComboBox(accessibleName="Size")
         own = 0 if session.generator is None else session.generator.resolution
-        self.size.addItem(f"{own} px, as drawn" if own else "As drawn", None)
+        self.side.addItem(f"{own} px, as drawn" if own else "As drawn", None)
         for side in (256, 512, 720, 1024, 1080):
             if side > own:
-                self.size.addItem(f"{side} px", side)
+                self.side.addItem(f"{side} px", side)
         row = QHBoxLayout()
         row.setSpacing(theme.GRID)
-        for widget, label in ((self.seconds, ""), (self.fps, "pictures a second,"), (self.size, "")):
+        for widget, label in ((self.seconds, ""), (self.fps, "pictures a second,"), (self.side, "")):
             row.addWidget(widget)
             if label:
                 row.addWidget(quiet(label))
@@ -425,7 +425,7 @@ class ExportMorphDialog(ExportDialog):
     def job(self) -> ExportMorph:
         return ExportMorph(
             keys=tuple(self.keys), path=self.target(), seconds=self.seconds.value(), fps=self.fps.value(),
-            size=self.size.currentData(), easing=self.easing.currentData(), interpolation=self.interpolation.currentData(),
+            size=self.side.currentData(), easing=self.easing.currentData(), interpolation=self.interpolation.currentData(),
             loop=self.loop.isChecked(),
         )  # fmt: skip
 

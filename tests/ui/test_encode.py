@@ -104,7 +104,7 @@ def test_that_without_a_face_the_crop_is_placed_by_hand(
     photo = panel.photo
     assert photo.crop is not None
     before = photo.crop
-    centre = photo.screen(before.x, before.y).toPoint()
+    centre = photo.to_screen(before.x, before.y).toPoint()
     qtbot.mousePress(photo, Qt.MouseButton.LeftButton, pos=centre)
     qtbot.mouseMove(photo, centre + QPoint(20, -10))
     qtbot.mouseRelease(photo, Qt.MouseButton.LeftButton, pos=centre + QPoint(20, -10))

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -199,7 +200,7 @@ class PhotoView(QWidget):
     def _factor(self) -> float:
         return self._area().width() / self._size[0]
 
-    def screen(self, x: float, y: float) -> QPointF:
+    def to_screen(self, x: float, y: float) -> QPointF:
         """The widget's pixel of a pixel of the photograph."""
         area, factor = self._area(), self._factor()
         return QPointF(area.x() + x * factor, area.y() + y * factor)
@@ -210,7 +211,7 @@ class PhotoView(QWidget):
 
     def corners(self) -> list[QPointF]:
         """The crop's corners on the screen."""
-        return [] if self.crop is None else [self.screen(*map(float, point)) for point in self.crop.quad()]
+        return [] if self.crop is None else [self.to_screen(*map(float, point)) for point in self.crop.quad()]
 
     def knob(self) -> QPointF:
         """The handle that turns the crop."""
@@ -255,7 +256,7 @@ class PhotoView(QWidget):
             p.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
 
     def _paint_face(self, p: QPainter, face: Face, chosen: bool) -> None:
-        a, b = self.screen(*face.box[:2]), self.screen(*face.box[2:])
+        a, b = self.to_screen(*face.box[:2]), self.to_screen(*face.box[2:])
         p.setBrush(Qt.BrushStyle.NoBrush)
         for colour, width in ((QColor(0, 0, 0, 120), 3.0), (QColor(255, 255, 255, 235 if chosen else 150), 1.2)):
             p.setPen(QPen(colour, width))
@@ -264,7 +265,7 @@ class PhotoView(QWidget):
             QPen(QColor(255, 255, 255, 230 if chosen else 120), 2.2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
         )
         for x, y in face.landmarks:
-            p.drawPoint(self.screen(float(x), float(y)))
+            p.drawPoint(self.to_screen(float(x), float(y)))
 
     # -- hands --
     def _grip_at(self, at: QPointF) -> str:
@@ -296,7 +297,7 @@ class PhotoView(QWidget):
             self.setCursor(shape.get(self._grip_at(at), Qt.CursorShape.ArrowCursor))
             return
         before, factor = self._before, max(self._factor(), 1e-9)
-        centre = self.screen(before.x, before.y)
+        centre = self.to_screen(before.x, before.y)
         if self._grip == "move":
             way = (at - self._from) / factor
             self._put(replace(before, x=before.x + way.x(), y=before.y + way.y()))
@@ -1220,14 +1221,15 @@ class EncodePanel(Panel):
 
     def _show_unfinished(self) -> None:
         while self.unfinished.count():
-            taken = self.unfinished.takeAt(0).widget()
-            if taken is not None:
-                taken.hide()
-                taken.deleteLater()
+            taken = self.unfinished.takeAt(0)
+            line = None if taken is None else taken.widget()
+            if line is not None:
+                line.hide()
+                line.deleteLater()
         for row in self.unfinished_runs()[:3]:
-            line = QFrame()
-            line.setObjectName("unfinished")
-            inside = QHBoxLayout(line)
+            offer = QFrame()
+            offer.setObjectName("unfinished")
+            inside = QHBoxLayout(offer)
             inside.setContentsMargins(theme.GRID, 4, 4, 4)
             inside.setSpacing(theme.GRID)
             total = row.settings.get("steps")
@@ -1238,11 +1240,11 @@ class EncodePanel(Panel):
                 ),
                 1,
             )
-            inside.addWidget(button("Go on", lambda row=row: self.resume(row), icon="play"))
+            inside.addWidget(button("Go on", partial(self.resume, row), icon="play"))
             inside.addWidget(
-                tool(f"Forget {row.name}", "trash", lambda row=row: self._forget(row), tip="Delete this run")
+                tool(f"Forget {row.name}", "trash", partial(self._forget, row), tip="Delete this run")
             )
-            self.unfinished.addWidget(line)
+            self.unfinished.addWidget(offer)
 
     def resume(self, row: RunRow) -> None:
         """Go on with a run that was stopped, from its last checkpoint."""

@@ -134,7 +134,7 @@ def png_of(image: QImage) -> bytes:
     """A picture as a PNG."""
     buffer = QBuffer()
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    image.save(buffer, "PNG")  # type: ignore[call-overload]
+    image.save(buffer, "PNG")
     return bytes(buffer.data().data())
 
 
@@ -334,9 +334,9 @@ class FaceDelegate(QStyledItemDelegate):
         c = theme.colours()
         model = cast(FaceModel, index.model())
         row = cast(FaceRow, index.data(FACE))
-        area = QRectF(cast(QRectF, option.rect))  # type: ignore[attr-defined]
+        area = QRectF(option.rect)
         picture = QRectF(area.x() + (area.width() - SIDE) / 2, area.y() + 4, SIDE, SIDE)
-        state = cast(QStyle.StateFlag, option.state)  # type: ignore[attr-defined]
+        state = option.state
         chosen = bool(state & QStyle.StateFlag.State_Selected)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -377,8 +377,8 @@ class FaceDelegate(QStyledItemDelegate):
             super().setEditorData(editor, index)
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
-        area = cast(QRectF, option.rect)  # type: ignore[attr-defined]
-        editor.setGeometry(int(area.x()), int(area.y()) + SIDE + 2, int(area.width()), 26)
+        area = option.rect
+        editor.setGeometry(area.x(), area.y() + SIDE + 2, area.width(), 26)
 
 
 class FaceList(QListView):
@@ -563,7 +563,7 @@ class LibraryPanel(Panel):
     # -- what is shown ----------------------------------------------------------------------------------------------------
     @property
     def in_bin(self) -> bool:
-        return self.tag.currentData() == BIN
+        return bool(self.tag.currentData() == BIN)
 
     def reload(self) -> None:
         """Read the rows anew."""

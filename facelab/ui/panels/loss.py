@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -117,7 +118,7 @@ def _linear(low: float, high: float, most: int) -> list[float]:
     return [n * step for n in range(first, math.floor(high / step) + 1) if n > 0]
 
 
-class LogAxis(pg.AxisItem):
+class LogAxis(pg.AxisItem):  # type: ignore[misc]
     """An axis whose labels never overlap, however few decades it spans (pyqtgraph's own write every minor one)."""
 
     def _apart(self) -> float:
@@ -248,7 +249,7 @@ class LossPanel(Panel):
         export = tool("Export", "export", tip="Export the plot or its numbers")
         menu = QMenu(export)
         for suffix, text in ((".png", "Picture (PNG)…"), (".svg", "Drawing (SVG)…"), (".csv", "Numbers (CSV)…")):
-            menu.addAction(text, lambda suffix=suffix: self._ask_export(suffix))
+            menu.addAction(text, partial(self._ask_export, suffix))
         export.setMenu(menu)
         export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.note = quiet("", small=True)
@@ -678,7 +679,7 @@ class LossPanel(Panel):
                 elif path.suffix == ".svg":
                     self._write_svg(temporary)
                 else:
-                    self.plot.grab().save(str(temporary), "PNG")  # type: ignore[call-overload]
+                    self.plot.grab().save(str(temporary), "PNG")
         except FacelabError as error:
             self.say(error)
 
