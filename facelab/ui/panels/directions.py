@@ -49,7 +49,7 @@ from facelab.ui.widgets import (
 )
 from facelab.worker import Client
 
-LABEL = 108  # px
+LABEL = 132  # px
 SHARE = 38  # px
 REACH = 4.0  # sigmas to each side; numbers go further
 END = 2.5  # sigmas, of the two faces that a direction shows when it is pointed at
