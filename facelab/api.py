@@ -43,6 +43,8 @@ from facelab.latent.code import Code, Floats
 from facelab.latent.recipe import Noise, Recipe, broadcast
 from facelab.latent.spaces import psi_by_layer, truncate
 
+MADE_UP = 0.1  # share of a crop outside of its photograph from which on it is said
+
 
 def open(path: str | os.PathLike[str] | None = None, device: str | None = None) -> Generator:
     """Open a generator.
@@ -316,7 +318,7 @@ def encode(
         start = "code"
     values = ProjectionSettings(space=space, steps=steps, start=start, seed=seed, **settings)
     check(values, generator.num_ws)
-    name = ""
+    name, notes = "", list[str]()
     if isinstance(photo, np.ndarray):
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or photo.shape[0] != photo.shape[1]:
             raise BadArgument(
@@ -326,11 +328,12 @@ def encode(
         target = read_only(photo.copy())
     else:
         name = Path(photo).stem
-        target = read_only(cut_out(photo, generator.resolution, face, crop)[0])
+        pixels, notes = cut_out(photo, generator.resolution, face, crop)
+        target = read_only(pixels)
     job = Project(
         run="api", generator=generator.sha256, target=target, settings=values, name=name, every_step=True
     )  # fmt: skip
-    return Encoding(generator, job)
+    return Encoding(generator, job, tuple(notes))
 
 
 def cut_out(
@@ -338,21 +341,30 @@ def cut_out(
     size: int,
     face: int = 0,
     crop: tuple[float, float, float, float] | None = None,
-) -> tuple[Pixels, float]:
-    """A face of a photograph as FFHQ would cut it, uint8 [size, size, 3], and the share of it that lies outside of the photograph.
+) -> tuple[Pixels, list[str]]:
+    """A face of a photograph as FFHQ would cut it, uint8 [size, size, 3], and what to know of it, a sentence each.
 
     Arguments and errors as of `encode`.
     """
     opened = open_photo(photo)
+    notes = list(opened.warnings)
     if crop is not None:
         x, y, side, angle = crop
-        return align.crop(opened, align.quad_at((x, y), side, angle), size)
-    faces = find_faces(opened)
-    if not 0 <= face < len(faces):
-        raise BadArgument(
-            f"{opened.name!r} shows {len(faces)} face{'s' * (len(faces) > 1)}, numbered from 0, the largest; there is no number {face}"
-        )
-    return align.crop(opened, align.quad_of(faces[face]), size)
+        quad = align.quad_at((x, y), side, angle)
+    else:
+        faces = find_faces(opened)
+        if not 0 <= face < len(faces):
+            raise BadArgument(
+                f"{opened.name!r} shows {len(faces)} face{'s' * (len(faces) > 1)}, numbered from 0, the largest; "
+                f"there is no number {face}"
+            )
+        if len(faces) > 1:
+            notes.append(f"{len(faces)} faces were found, numbered from 0, the largest; this is number {face}")
+        quad = align.quad_of(faces[face])
+    pixels, outside = align.crop(opened, quad, size)
+    if outside > MADE_UP:
+        notes.append(f"{outside:.0%} of the crop lie outside of the photograph and were made up")
+    return pixels, notes
 
 
 class Encoding:
@@ -364,9 +376,11 @@ class Encoding:
         target: the picture that is encoded, uint8 [S, S, 3].
         steps: how many steps there will be at most.
         losses: the loss of each step so far.
+        notes: what to know of the photograph, a sentence each: several faces, a crop that leaves it.
     """
 
-    def __init__(self, generator: Generator, job: Project) -> None:
+    def __init__(self, generator: Generator, job: Project, notes: tuple[str, ...] = ()) -> None:
+        self.notes = notes
         self.target, self.steps = job.target, job.settings.steps
         self.losses: list[float] = []
         self._generator, self._cancel = generator, threading.Event()

@@ -192,6 +192,8 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
         crop=options.crop,
         features=options.features,
     )
+    for note in run.notes:
+        _note(options, note)
     progress = _ProgressLine(options)
     try:
         for step in run:
@@ -361,7 +363,7 @@ def _convert(options: argparse.Namespace, keep: Keep) -> None:
     metadata = {"name": options.input.stem, "source_format": found.format, **found.metadata}
     checkpoints.save(found.network, options.output, metadata, half=options.half)
     for note in found.notes:
-        _say(f"note: {note}")
+        _note(options, note)
     # Halved weights are another generator.
     sha256 = checkpoints.load(options.output).sha256 if options.half else found.sha256
     _told(options, [options.output], f" ({found.network.family}, {found.network.resolution} px, {sha256[:12]})")
@@ -547,6 +549,11 @@ def _told(options: argparse.Namespace, paths: Sequence[Path], more: str = "") ->
     if not options.quiet:
         for path in paths:
             _say(f"wrote {path}{more}")
+
+
+def _note(options: argparse.Namespace, words: str) -> None:
+    if not options.quiet:
+        _say(f"note: {words}")
 
 
 def _notice(options: argparse.Namespace) -> None:
@@ -811,7 +818,11 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
         help="a photograph (JPEG, PNG, HEIC, WebP, TIFF ...); with --project many, or folders; none goes on with what was stopped",
     )
     command.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help=".face.safetensors, or .png, a picture that carries its recipe"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=".face.safetensors, or .png, a picture that carries its recipe",
     )
     command.add_argument(
         "-p",

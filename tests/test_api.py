@@ -360,10 +360,23 @@ def test_that_a_photograph_is_aligned_and_encoded(portraits: facelab.Generator) 
     assert not np.array_equal(by_hand.target, run.target)
 
 
+def test_that_several_faces_and_a_crop_beyond_the_edge_are_noted(portraits: facelab.Generator, tmp_path: Path) -> None:
+    with Image.open(resource(SAMPLE_PHOTO)) as image:
+        wide = Image.new("RGB", (900, 512))
+        wide.paste(image)
+        wide.paste(image.resize((380, 380)), (520, 60))
+    wide.save(tmp_path / "two.png")
+    one, two = (facelab.encode(portraits, tmp_path / "two.png", face=face) for face in (0, 1))
+    assert "faces were found" in one.notes[0]
+    assert not np.array_equal(one.target, two.target)
+    beyond = facelab.encode(portraits, tmp_path / "two.png", crop=(20, 20, 200, 0))
+    assert "outside of the photograph" in beyond.notes[0]
+    assert not facelab.encode(portraits, resource(SAMPLE_PHOTO)).notes
+
+
 def test_that_wrong_arguments_of_encode_are_said(
     portraits: facelab.Generator, picture: np.ndarray, tmp_path: Path
 ) -> None:
-    from PIL import Image
 
     Image.new("RGB", (200, 200), (90, 120, 90)).save(tmp_path / "field.png")
     cases: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
