@@ -360,11 +360,10 @@ class _Asked:
         return same and self.cells.issuperset(cells)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Spanning:
     """Anchors that wait for their codes in W."""
 
-    ticket: Ticket
     faces: Mapping[str, Recipe]
     directions: Mapping[str, Direction]
     text: str
@@ -654,13 +653,13 @@ class PlanePanel(Panel):
         faces = {
             n: e if isinstance(e, Recipe) else Recipe.of(e) for n, e in ends.items() if not isinstance(e, Direction)
         }
-        ticket = self.submit(Resolve(recipes=tuple(faces.values())), self._resolved)
-        self._spanning = _Spanning(ticket, faces, {n: e for n, e in ends.items() if isinstance(e, Direction)}, text)
+        asked = _Spanning(faces, {n: e for n, e in ends.items() if isinstance(e, Direction)}, text)
+        self._spanning = asked
+        self.submit(Resolve(recipes=tuple(faces.values())), partial(self._resolved, asked))
 
-    def _resolved(self, answer: Answer) -> None:
-        asked = self._spanning
-        if not isinstance(answer, Codes) or asked is None or self.sender() is not asked.ticket:
-            return
+    def _resolved(self, asked: _Spanning, answer: Answer) -> None:
+        if not isinstance(answer, Codes) or asked is not self._spanning:
+            return  # another plane was asked for since
         ends: dict[str, Code | Direction] = dict(asked.directions)
         for (name, recipe), code in zip(asked.faces.items(), answer.codes, strict=True):
             origin = recipe.sources[0].origin if len(recipe.sources) == 1 else {"name": describe(recipe)}
