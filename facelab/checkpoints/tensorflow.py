@@ -23,6 +23,8 @@ from facelab.nets import Network
 name = "nvidia-tensorflow"
 
 _VERSIONS = range(2, 6)
+_OLD_PARTS = ("G_mapping/", "G_synthesis/")
+_OLD_PARTS_PATTERN = re.compile(r"^G_(mapping|synthesis)/")
 
 
 def detect(contents: Contents) -> bool:
@@ -86,14 +88,19 @@ def _networks(value: object) -> list[Stub]:
 
 
 def _is_generator(stub: Stub) -> bool:
-    parts = stub.state.get("components")
-    return isinstance(parts, dict) and {"mapping", "synthesis"} <= set(parts)
+    parts, variables = stub.state.get("components"), stub.state.get("variables")
+    if isinstance(parts, dict) and {"mapping", "synthesis"} <= set(parts):
+        return True
+    # The oldest files keep the variables of the parts with those of the whole.
+    names = [item[0] for item in variables if isinstance(item, tuple)] if isinstance(variables, list) else []
+    return all(any(str(one).startswith(part) for one in names) for part in _OLD_PARTS)
 
 
 def _open(stub: Stub) -> _Graph:
     arrays: dict[str, Array] = {}
     options: dict[str, dict[str, Any]] = {"": {}, "mapping": {}, "synthesis": {}}
-    parts = {"": stub, **{key: stub.state["components"][key] for key in ("mapping", "synthesis")}}
+    inner = stub.state.get("components") or {}
+    parts = {"": stub, **{key: inner[key] for key in ("mapping", "synthesis") if key in inner}}
     for key, part in parts.items():
         if not isinstance(part, Stub) or (part.name.module, part.name.name) != NETWORK:
             raise CheckpointError(f"the file's {key} is no network; the file is damaged")
@@ -108,8 +115,9 @@ def _open(stub: Stub) -> _Graph:
             array = as_array(item[1]) if isinstance(item, tuple | list) and len(item) == 2 else None
             if array is None or not isinstance(item[0], str):
                 raise CheckpointError("a variable of the file's generator is no array; the file is damaged")
-            arrays[f"{key}/{item[0]}" if key else item[0]] = array
-    return _Graph(arrays, options["mapping"], options["synthesis"])
+            variable = item[0] if inner else _OLD_PARTS_PATTERN.sub(r"\1/", item[0])
+            arrays[f"{key}/{variable}" if key else variable] = array
+    return _Graph(arrays, {**options[""], **options["mapping"]}, {**options[""], **options["synthesis"]})
 
 
 def _number(options: dict[str, Any], key: str, default: float | None) -> float | None:

@@ -92,6 +92,14 @@ def test_that_tensorflow_stylegan1_is_read_with_every_option(option: str, tmp_pa
     _same(network, checkpoints.load(_tf(network, tmp_path / "a")).network)
 
 
+def test_that_the_oldest_tensorflow_files_are_read(tmp_path: Path) -> None:
+    network = examples.stylegan1()
+    whole = writers.tf_stylegan1(network, 2)  # type: ignore[arg-type]
+    for part in whole.state.pop("components").values():
+        whole.state["variables"] += [(f"{part.state['name']}/{key}", value) for key, value in part.state["variables"]]
+    _same(network, checkpoints.load(writers.write_pickle(writers.tf_tuple(whole), tmp_path / "a", 2)).network)
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_that_rosinality_files_are_read_converted_and_from_training(legacy: bool, tmp_path: Path) -> None:
     network = examples.stylegan2()

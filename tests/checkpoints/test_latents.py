@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from facelab.checkpoints.latents import read_arrays
 from facelab.errors import LatentError
@@ -152,6 +154,32 @@ def test_that_a_file_that_only_pretends_is_refused(kind: str, tmp_path: Path, mo
     assert len(str(caught.value)) > 15
     assert time.process_time() - started < 5
     assert list(tmp_path.iterdir()) == [path]
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=[Phase.generate],
+)
+@given(data=st.data())
+def test_that_a_mutated_file_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
+    contents = bytearray(FILES[data.draw(st.sampled_from(sorted(FILES)))][0])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, min(len(contents), 700) - 1))
+        place = data.draw(st.sampled_from([place, len(contents) - 1 - place]))
+        piece = data.draw(st.binary(max_size=6))
+        contents[place : place + data.draw(st.integers(0, 6))] = piece
+    path = tmp_path / "codes"
+    path.write_bytes(contents)
+    sentence = ""
+    try:
+        read_arrays(path)
+    except LatentError as error:
+        sentence = str(error)
+    assert "\n" not in sentence
 
 
 def test_that_a_refusal_names_the_file_and_what_it_asked_for(tmp_path: Path) -> None:
