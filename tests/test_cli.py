@@ -305,6 +305,34 @@ def test_that_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"facelab {__version__}\n"
 
 
+# -- the window ---------------------------------------------------------------------------------------------------------
+def test_that_facelab_alone_or_with_files_opens_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    from facelab import app
+
+    opened: list[list[Path]] = []
+    monkeypatch.setattr(app, "run", lambda files: opened.append(list(files)) or 0)
+    Path("me.png").write_bytes(b"")
+    for words in ((), ("window",), ("me.png",), ("window", "a.facelab", "b.pkl")):
+        done(*words)
+    assert opened == [[], [], [Path("me.png")], [Path("a.facelab"), Path("b.pkl")]]
+    monkeypatch.setattr(app, "run", lambda files: 3)
+    with pytest.raises(SystemExit) as left:
+        cli.main([])
+    assert left.value.code == 3
+
+
+@pytest.mark.slow
+def test_that_the_demonstration_does_the_main_job_without_a_display() -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    words = [sys.executable, "-m", "facelab", "demo", "out", "--steps", "10"]
+    run = subprocess.run(words, capture_output=True, text=True, timeout=200, env=environment)
+    assert run.returncode == 0, run.stderr
+    assert sorted(p.name for p in Path("out").iterdir()) == [
+        "astronaut.face.safetensors", "astronaut.png", "morph.mp4", "plane.png", "window.png",
+    ]  # fmt: skip
+    assert pixels("out/window.png").std() > 20
+
+
 # -- as a process -------------------------------------------------------------------------------------------------------
 def started(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "facelab", *words], stderr=subprocess.PIPE, text=True)
