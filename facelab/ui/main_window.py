@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import platformdirs
 from PySide6.QtCore import QByteArray, QMimeData, QSize, Qt, QTimer
 from PySide6.QtGui import (
@@ -55,6 +56,7 @@ from facelab.jobs import Answer, GeneratorInfo
 from facelab.latent.recipe import Recipe
 from facelab.project import Project
 from facelab.ui import dialogs, theme
+from facelab.ui.as_python import as_python
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.panels import PANELS, Panel
 from facelab.ui.panels.directions import DirectionsPanel
@@ -66,12 +68,11 @@ from facelab.ui.panels.loss import LossPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
-from facelab.ui.session import Session, State, describe
+from facelab.ui.session import SEEDS, Session, State, describe
 from facelab.ui.settings_dialog import SettingsDialog
 from facelab.ui.widgets import MessageBar, Wait, Whole, as_panel, files_of, heading, recipe_mime, recipe_of, tool
 from facelab.worker import Client, Status, Ticket
 
-SEEDS = 10_000  # random faces come from seeds below, which a person can remember
 MEMORY_MS = 2000
 NOTE_MS = 6000  # how long a note stays in the status line
 LAYOUT_VERSION = 1  # of the docks' saved state; one of another version is not restored
@@ -268,8 +269,10 @@ class MainWindow(QMainWindow):
         self.undo = make("&Undo", stack.undo, "Ctrl+Z", icon="undo", tip="Undo")
         self.redo = make("&Redo", stack.redo, ("Ctrl+Shift+Z", "Ctrl+Y"), icon="redo", tip="Redo")
         self.copy = make("&Copy picture", self._copy, "Ctrl+C", icon="copy", needs_face=True)
+        self.copy_python = make("Copy as P&ython", self._copy_python, "Ctrl+Shift+C", needs_face=True)
         self.paste = make("&Paste", self._paste, "Ctrl+V")
         self.random_face = make("&Random face", self._random_face, "Ctrl+R", icon="shuffle", tip="Another random face", needs_face=True)
+        self.surprise = make("&Surprise me", lambda: self.session.surprise(np.random.default_rng()), "Ctrl+Shift+R", needs_face=True)
         self.keep = make("&Keep face in library", self._keep, "Ctrl+D", icon="star", needs_face=True)
         self.settings_action = make("&Settings…", lambda: SettingsDialog(self.session, self).open(), "Ctrl+,")
         self.find_command = make("&Find command…", self._palette, ("Ctrl+K", "Ctrl+Shift+P"), icon="command", tip="Find a command")
@@ -315,7 +318,7 @@ class MainWindow(QMainWindow):
             "&File", self.new_project, self.open_project_action, self._recent, self.save_project_as, None, self.import_photo,
             self.import_files, None, self.export_picture, self.export_morph, self.save_face, None, self.settings_action, self.quit,
         )  # fmt: skip
-        menu("&Edit", self.undo, self.redo, self._history, None, self.copy, self.paste, None, self.random_face, self.keep)
+        menu("&Edit", self.undo, self.redo, self._history, None, self.copy, self.copy_python, self.paste, None, self.random_face, self.surprise, self.keep)
         view = menu("&View")
         for number, (kind, panel) in enumerate(self.panels.items(), 1):
             view.addAction(self._panel_action(number, kind, panel))
@@ -614,9 +617,7 @@ class MainWindow(QMainWindow):
             self.session.take(recipe, f"Seed {seed}", merge="seed")
 
     def _random_face(self) -> None:
-        recipe = self.session.of_seed(random.randrange(SEEDS))
-        if recipe is not None:
-            self.session.take(recipe, "Random face")
+        self.session.take_random(random.randrange(SEEDS))
 
     def _keep(self) -> None:
         recipe = self.session.state.recipe
@@ -628,6 +629,18 @@ class MainWindow(QMainWindow):
         if recipe is not None:
             QApplication.clipboard().setMimeData(recipe_mime(recipe, self.panel(PreviewPanel).pixels))
             self.note("Copied the picture")
+
+    def _copy_python(self) -> None:
+        recipe, info = self.session.state.recipe, self.session.generator
+        if recipe is None or info is None:
+            return
+        try:
+            text = as_python(recipe, info)
+        except FacelabError as error:
+            self.say(error)
+            return
+        QApplication.clipboard().setText(text)
+        self.note(f"Copied {text.count(chr(10))} lines of Python that draw this face")
 
     def _paste(self) -> None:
         self._take_in(QApplication.clipboard().mimeData(), "Paste face")

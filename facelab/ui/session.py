@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
@@ -25,6 +27,7 @@ from facelab.latent.code import Code
 from facelab.latent.mixing_table import MixingTable
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
+from facelab.latent.spaces import layer_groups
 from facelab.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ MERGE_SECONDS = 0.6  # turns of the wheel and keys that follow one another so so
 UNDO_STEPS = 500
 SAVE_AFTER_MS = 800
 FEWEST_SLOTS = 2
+SEEDS = 10_000  # random faces come from seeds below, which a person can remember
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class Session(QObject):
         generator_changed: the `GeneratorInfo` that was opened, or None.
         project_changed: the `Project` that was opened.
         library_changed: faces of the project came, went, or were named anew.
+        locks_changed: other layers of the current face are locked.
         settings_changed: the `Settings`, after `configure`.
         project_failed: a `ProjectError` of a write in the background; may be emitted on any thread.
         files_offered: paths were dropped or pasted somewhere; the window looks what they are.
@@ -138,6 +143,7 @@ class Session(QObject):
     generator_changed = Signal(object)
     project_changed = Signal(object)
     library_changed = Signal()
+    locks_changed = Signal()
     settings_changed = Signal(object)
     project_failed = Signal(object)
     files_offered = Signal(object)
@@ -147,6 +153,7 @@ class Session(QObject):
         self.settings = settings or Settings()
         self.clock: Callable[[], float] = time.monotonic
         self.state = State()
+        self.locked: frozenset[int] = frozenset()
         self.generator: GeneratorInfo | None = None
         self.stack = QUndoStack(self)
         self.stack.setUndoLimit(UNDO_STEPS)
@@ -219,6 +226,56 @@ class Session(QObject):
         """The face of a seed, dressed like the current one; None before a generator is open."""
         g = self.generator
         return None if g is None else self.dressed(Code.from_seed(seed, g.z_dim, g.sha256, 0 if g.c_dim else None))
+
+    # -- chance -----------------------------------------------------------------------------------------------------
+    def lock(self, layers: Iterable[int], on: bool) -> None:
+        """Lock layers of the current face, which chance then leaves alone; or let them go."""
+        locked = self.locked | set(layers) if on else self.locked - set(layers)
+        if locked != self.locked:
+            self.locked = frozenset(locked)
+            self.locks_changed.emit()
+
+    def take_random(self, seed: int) -> None:
+        """Take the face of a seed, but for the layers that are locked."""
+        made = self.of_seed(seed)
+        if made is not None:
+            self.take(self._keeping_locked(made), "Random face")
+
+    def surprise(self, random: np.random.Generator) -> None:
+        """Take a chance mix of two faces, layers that are locked left alone."""
+        info = self.generator
+        pair = [self.of_seed(int(seed)) for seed in random.integers(0, SEEDS, 2)]
+        if info is None or pair[0] is None or pair[1] is None:
+            return
+        share = np.zeros(info.num_ws)
+        for rows in layer_groups(info.family, info.num_ws).values():
+            share[list(rows)] = random.choice([0.0, 0.5, 1.0])
+        mixed = pair[0].change(
+            sources=(*pair[0].sources, *pair[1].sources),
+            weights=tuple(tuple(round(float(x), 6) for x in row) for row in (1 - share, share)),
+        )
+        self.take(self._keeping_locked(mixed), "Surprise")
+
+    def _keeping_locked(self, new: Recipe) -> Recipe:
+        """A new face with the locked layers of the current one: the current sources come along with their weights there."""
+        now, info = self.state.recipe, self.generator
+        if now is None or info is None or not self.locked or now.generator != new.generator:
+            return new
+        locked = np.isin(np.arange(info.num_ws), list(self.locked))
+
+        def rows(recipe: Recipe, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+            table = np.stack([np.broadcast_to(np.asarray(w, np.float32), (info.num_ws,)) for w in recipe.weights])
+            total = table.sum(0)
+            return np.where(where, np.divide(table, total, out=np.zeros_like(table), where=np.abs(total) > 1e-6), 0)
+
+        parts = {code: np.zeros(info.num_ws, np.float32) for code in (*new.sources, *now.sources)}
+        for recipe, where in ((new, ~locked), (now, locked)):
+            for code, row in zip(recipe.sources, rows(recipe, where), strict=True):
+                parts[code] += row
+        used = {code: row for code, row in parts.items() if np.any(row)}
+        return new.change(
+            sources=tuple(used), weights=tuple(tuple(round(float(x), 6) for x in row) for row in used.values())
+        )
 
     def _slots_for(self, recipe: Recipe) -> tuple[Recipe | None, ...]:
         now = self.state.slots

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -160,6 +161,34 @@ def test_that_another_project_brings_its_own_state_and_a_new_history(opened: Ses
     opened.open_project(Project.open(tmp_path / "second.facelab"))
     assert not opened.stack.canUndo()
     assert opened.state.recipe == face(4), "a project without a face keeps the one that is seen"
+
+
+def rows(recipe: Recipe | None) -> np.ndarray:
+    assert recipe is not None
+    return fakes.ws_of(recipe)
+
+
+def test_that_locked_layers_stay_when_the_rest_is_left_to_chance(opened: Session) -> None:
+    opened.take(Recipe(sources=(code(1), code(2)), weights=((0.3,), (0.7,))))
+    before = rows(opened.state.recipe)
+    opened.lock(range(4), True)
+    opened.take_random(77)
+    after = rows(opened.state.recipe)
+    np.testing.assert_allclose(after[:4], before[:4], atol=1e-5)
+    np.testing.assert_allclose(after[4:], rows(face(77))[4:], atol=1e-5)
+    for number in range(5):
+        opened.surprise(np.random.default_rng(number))
+        np.testing.assert_allclose(rows(opened.state.recipe)[:4], before[:4], atol=1e-4)
+    opened.lock(range(4), False)
+    opened.take_random(77)
+    assert opened.state.recipe == face(77)
+
+
+def test_that_a_surprise_is_one_step_and_mixes_two_faces(opened: Session) -> None:
+    opened.surprise(np.random.default_rng(4))
+    assert opened.stack.count() == 1
+    assert opened.state.recipe is not None
+    assert len(opened.state.recipe.sources) == 2
 
 
 def test_that_settings_change_for_all_and_are_written(opened: Session) -> None:

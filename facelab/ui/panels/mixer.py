@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QMenu,
     QScrollArea,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -27,14 +28,13 @@ from facelab.latent.recipe import Noise, Recipe, Transform
 from facelab.latent.spaces import layer_groups, psi_by_layer
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
-from facelab.ui.session import FEWEST_SLOTS, Session, State, describe
+from facelab.ui.session import FEWEST_SLOTS, SEEDS, Session, State, describe
 from facelab.ui.widgets import FaceView, Section, ValueSlider, Whole, quiet, tool
 from facelab.worker import Client
 
 SLOT = 72  # px
 LABEL = 84  # px, of the names of rows
 MOST_SLOTS = 8
-SEEDS = 10_000  # random faces are drawn from seeds that are easy to write down
 
 
 def shares(recipe: Recipe, slots: int, num_ws: int) -> Floats:
@@ -124,6 +124,7 @@ class MixerPanel(Panel):
         self._psi_rows: list[ValueSlider] = []
         self._strength_rows: list[ValueSlider] = []
         self._open_groups: set[str] = set()
+        self._locks: list[tuple[range, QToolButton]] = []
 
         content = QWidget()
         self._column = QVBoxLayout(content)
@@ -156,6 +157,7 @@ class MixerPanel(Panel):
 
         session.changed.connect(self._changed)
         session.generator_changed.connect(lambda _: self._changed(session.state))
+        session.locks_changed.connect(self._show_locks)
         self._changed(session.state)
 
     # -- what is shown ----------------------------------------------------------------------------------------------
@@ -317,6 +319,7 @@ class MixerPanel(Panel):
         _empty(self._mix_grid)
         self._layer_rows.clear()
         self._group_rows.clear()
+        self._locks.clear()
         self._groups = [(name, rows) for name, rows in layer_groups(g.family, g.num_ws).items() if rows]
         grid, sources, line = self._mix_grid, range(1, slots), 0
         if slots > FEWEST_SLOTS:
@@ -337,6 +340,7 @@ class MixerPanel(Panel):
             fold = tool(f"Layers of {title}", "right", tip=f"Show the {len(rows)} layers one by one")
             fold.setIconSize(QSize(14, 14))
             grid.addWidget(fold, line, 0)
+            self._lock(grid, line, rows, title, slots)
             sizes = [g.layers[i].resolution for i in rows]
             span = f"{sizes[0]}–{sizes[-1]} px" if sizes[0] != sizes[-1] else f"{sizes[0]} px"
             grid.addWidget(self._row_name(title, f"{title}: layers {rows[0]} to {rows[-1]}, {span}", rows), line, 1)
@@ -354,6 +358,7 @@ class MixerPanel(Panel):
                 label.setProperty("quiet", True)
                 grid.addWidget(label, line, 1)
                 widgets.append(label)
+                widgets.append(self._lock(grid, line, range(layer, layer + 1), f"layer {layer}", slots))
                 for s in sources:
                     row = self._weight(grid, line, s, f"Layer {layer}", slots, partial(self._layer_moved, s, layer))
                     self._layer_rows[s, layer] = row
@@ -370,6 +375,21 @@ class MixerPanel(Panel):
             grid.setColumnStretch(s + 1, 1)
         self._build_psi_rows(g)
         self._build_strength_rows(g)
+        self._show_locks()
+
+    def _lock(self, grid: QGridLayout, line: int, rows: range, name: str, slots: int) -> QToolButton:
+        made = tool(f"Lock {name}", "unlock", tip=f"Lock {name}: random faces and surprises leave it alone", checkable=True)
+        made.setIconSize(QSize(14, 14))
+        made.clicked.connect(lambda on: self.session.lock(rows, on))
+        grid.addWidget(made, line, slots + 1)
+        self._locks.append((rows, made))
+        return made
+
+    def _show_locks(self) -> None:
+        for rows, each in self._locks:
+            on = all(layer in self.session.locked for layer in rows)
+            each.setChecked(on)
+            each.setIcon(theme.icon("lock" if on else "unlock"))
 
     def _weight(
         self, grid: QGridLayout, line: int, source: int, name: str, slots: int, moved: Callable[[float], None]
