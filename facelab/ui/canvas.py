@@ -180,6 +180,7 @@ class Canvas(QWidget):
         clicked(u, v), double_clicked(u, v): of the left button, without a drag.
         hovered(u, v): the point under the cursor.
         scrub(u, v, phase): Shift-drag; phase is "press", "move" or "release".
+        drawn(u, v, phase): a drag while ``drawing`` is on, which draws instead of moving the canvas.
     """
 
     camera_moved = Signal()
@@ -188,19 +189,21 @@ class Canvas(QWidget):
     hovered = Signal(float, float)
     left = Signal()
     scrub = Signal(float, float, str)
+    drawn = Signal(float, float, str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.camera = Camera()
         self.cache = TileCache()
         self.resolution = 0  # the generator's; 0 draws no tiles
+        self.drawing = False
         self._before: float | None = None  # the level that is shown where this one has nothing yet
         self._goal: Camera | None = None
         self._goal_at: tuple[Point, Point] | None = None  # a zoom's fixed pixel and point
         self._speed: Point = (0.0, 0.0)
         self._trail: list[tuple[float, QPointF]] = []
         self._press: QPointF | None = None
-        self._mode = ""  # "", "press", "pan", "scrub"
+        self._mode = ""  # "", "press", "pan", "scrub", "drawn"
         self._clock = QElapsedTimer()
         self._ticker = QTimer(self, interval=16, timerType=Qt.TimerType.PreciseTimer)
         self._ticker.timeout.connect(self._tick)
@@ -418,6 +421,9 @@ class Canvas(QWidget):
         if event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
             self._mode = "scrub"
             self.scrub.emit(*self._point(event.position()), "press")
+        elif self.drawing:
+            self._mode = "drawn"
+            self.drawn.emit(*self._point(event.position()), "press")
         else:
             self._mode = "press"
 
@@ -426,8 +432,8 @@ class Canvas(QWidget):
         self.hovered.emit(*self._point(position))
         if self._press is None:
             return
-        if self._mode == "scrub":
-            self.scrub.emit(*self._point(position), "move")
+        if self._mode in ("scrub", "drawn"):
+            getattr(self, self._mode).emit(*self._point(position), "move")
             return
         if self._mode == "press":
             if (position - self._press).manhattanLength() < QApplication.startDragDistance():
@@ -447,8 +453,8 @@ class Canvas(QWidget):
         self.unsetCursor()
         if mode == "press":
             self.clicked.emit(*self._point(event.position()))
-        elif mode == "scrub":
-            self.scrub.emit(*self._point(event.position()), "release")
+        elif mode in ("scrub", "drawn"):
+            getattr(self, mode).emit(*self._point(event.position()), "release")
         elif mode == "pan":
             self._throw()
 

@@ -16,10 +16,11 @@ from pytestqt.qtbot import QtBot
 
 from facelab.errors import OutOfMemory
 from facelab.jobs import Job, RenderTiles, Resolve
-from facelab.latent.code import Code
+from facelab.latent.code import Code, Direction
 from facelab.latent.recipe import Recipe
 from facelab.ui.canvas import Camera, TileCache, cells_in_view, resolution_for, step_of
-from facelab.ui.panels.plane import HOME, PlanePanel
+from facelab.ui.dialogs import ExportMorphDialog
+from facelab.ui.panels.plane import HOME, PlanePanel, stations
 from facelab.ui.session import Session
 from facelab.ui.widgets import recipe_mime, recipe_of
 from facelab.worker import Client
@@ -350,3 +351,61 @@ def test_that_an_anchor_can_be_dragged_out_as_a_face(
     qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=middle)
     qtbot.mouseMove(view, middle + QPoint(30, 5))
     assert dragged == [panel.session.dressed(Code.from_seed(2, fakes.Z_DIM, fakes.SHA))]
+
+
+def test_that_the_current_face_and_two_random_ones_span_a_plane(qtbot: QtBot, panel: PlanePanel) -> None:
+    face = Code.from_seed(31, fakes.Z_DIM, fakes.SHA)
+    panel.session.take(Recipe.of(face))
+    panel.around_current()
+    plane = panel.session.state.plane
+    assert plane is not None
+    assert plane.origin == face
+    assert panel.session.stack.undoText() == "This face and two random ones"
+
+
+def test_that_principal_components_span_a_plane_around_the_current_face(qtbot: QtBot, panel: PlanePanel) -> None:
+    panel.along_components()
+    qtbot.waitUntil(
+        lambda: panel.session.state.plane is not None and isinstance(panel.session.state.plane.x, Direction),
+        timeout=5000,
+    )
+    plane, recipe = panel.session.state.plane, panel.session.state.recipe
+    assert plane is not None
+    assert recipe is not None
+    np.testing.assert_allclose(plane.origin.array, fakes.ws_of(recipe), atol=1e-5)
+    assert panel.view.names["x"] == "pca 1"
+    qtbot.waitUntil(full(panel), timeout=20_000)
+
+
+def test_that_two_saved_directions_are_asked_for_when_there_are_none(panel: PlanePanel) -> None:
+    panel.along_saved()
+    assert "save two directions" in panel._messages.text.lower()
+
+
+def test_that_a_drawn_path_becomes_the_keys_of_a_morph(qtbot: QtBot, panel: PlanePanel) -> None:
+    view, camera = panel.view, panel.view.camera
+    qtbot.mouseClick(panel.path_button, Qt.MouseButton.LeftButton)
+    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=QPoint(60, 60))
+    for x in range(80, 340, 20):
+        qtbot.mouseMove(view, QPoint(x, 60 + x // 4))
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=QPoint(340, 150))
+    assert view.camera == camera, "drawing does not move the canvas"
+    dialog = panel.findChild(ExportMorphDialog)
+    assert dialog is not None
+    plane = panel.session.state.plane
+    assert plane is not None
+    assert len(dialog.keys) >= 3
+    first, last = (panel.session.dressed(plane.at(*view.path[n])) for n in (0, -1))
+    assert (dialog.keys[0], dialog.keys[-1]) == (first, last)
+    dialog.close()
+    qtbot.mouseClick(panel.path_button, Qt.MouseButton.LeftButton)
+    assert not view.path
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=50), st.floats(0.01, 10))
+def test_that_stations_of_a_path_run_from_its_start_to_its_end(path: list[tuple[float, float]], step: float) -> None:
+    found = stations(path, step)
+    assert 1 <= len(found) <= 24
+    assert found[0] == pytest.approx(path[0])
+    if len(found) > 1:
+        assert found[-1] == pytest.approx(path[-1])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, cast
 
+import numpy as np
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
@@ -25,6 +26,7 @@ from PySide6.QtGui import (
     QPainterPath,
     QPen,
     QPixmap,
+    QPolygonF,
 )
 from PySide6.QtWidgets import (
     QApplication,
@@ -37,13 +39,24 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.errors import FacelabError
-from facelab.jobs import Answer, Codes, GeneratorInfo, Images, RenderTiles, Resolve, Thumbnails, Tiles
+from facelab.jobs import (
+    Answer,
+    Codes,
+    Directions,
+    FindDirections,
+    GeneratorInfo,
+    Images,
+    RenderTiles,
+    Resolve,
+    Thumbnails,
+    Tiles,
+)
 from facelab.latent.code import Code, Direction
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.ui.canvas import Camera, Canvas, Cell, Point
-from facelab.ui.dialogs import ExportPlaneDialog
+from facelab.ui.dialogs import ExportMorphDialog, ExportPlaneDialog
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session, State, describe
 from facelab.ui.widgets import button, pixmap_of, quiet, recipe_mime, recipe_of, start_drag, tool
@@ -53,6 +66,7 @@ CORNERS: Mapping[str, Point] = {"origin": (0.0, 0.0), "x": (1.0, 0.0), "y": (0.0
 TAG = 30  # px, the height of an anchor's tag with its round thumbnail
 REQUEST_MS = 30  # movements of the camera within this make one request
 WORLD_MS = 200  # psi, noise and directions are dragged in small steps; the plane follows when they rest
+STATIONS = 24  # keys of the morph that a drawn path becomes
 SEEDS = 10_000  # random seeds are drawn below this, so that a person can remember one
 IN_Z = "Mix the faces before the mapping network: every point is as likely a face as any other"
 IN_W = "Mix the faces after the mapping network: straighter ways from face to face"
@@ -83,6 +97,7 @@ class PlaneView(Canvas):
         self.names: dict[str, str] = {}
         self.faces: dict[str, QPixmap] = {}
         self.recipes: dict[str, Recipe] = {}
+        self.path: list[Point] = []
         self.cross: Point | None = None
         self.cross_on_plane = True
         self.waiting = "Opening the generator…"
@@ -151,6 +166,8 @@ class PlaneView(Canvas):
             self._paint_hover(painter)
         if self.cross is not None:
             self._paint_cross(painter)
+        if self.path:
+            self._paint_path(painter)
         for name, tag in self.tags().items():
             self._paint_tag(painter, name, tag)
         self._paint_coordinates(painter)
@@ -193,6 +210,18 @@ class PlaneView(Canvas):
                 painter.drawLine(
                     QPointF(x + 0.72 * side * dx, y + 0.72 * side * dy), QPointF(x + side * dx, y + side * dy)
                 )
+
+    def _paint_path(self, painter: QPainter) -> None:
+        line = QPolygonF([QPointF(*self.camera.screen(u, v, self.width(), self.height())) for u, v in self.path])
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        for colour, width in ((QColor(0, 0, 0, 150), 6.0), (QColor(theme.colours().accent), 3.0)):
+            painter.setPen(
+                QPen(colour, width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin)
+            )
+            painter.drawPolyline(line)
+        painter.setBrush(QColor("#ffffff"))
+        for u, v in stations(self.path, self.step):
+            painter.drawEllipse(QPointF(*self.camera.screen(u, v, self.width(), self.height())), 4, 4)
 
     def _paint_tag(self, painter: QPainter, name: str, tag: QRectF) -> None:
         c = theme.colours()
@@ -257,7 +286,7 @@ class PlaneView(Canvas):
                 self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        name = self.tag_at(event.position())
+        name = "" if self.drawing else self.tag_at(event.position())
         if name and event.button() == Qt.MouseButton.LeftButton:
             self._grabbed, self._press = name, event.position()
             return
@@ -345,6 +374,19 @@ class PlaneView(Canvas):
             super().keyPressEvent(event)
 
 
+def stations(path: Sequence[Point], step: float) -> list[Point]:
+    """Points along a drawn path, about a tile apart, both its ends among them; at least 2, at most `STATIONS`."""
+    points = np.asarray(path, np.float64)
+    lengths = (
+        np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))]) if len(points) > 1 else np.zeros(1)
+    )
+    if lengths[-1] == 0:
+        return [path[0]]
+    count = min(max(2, round(lengths[-1] / step) + 1), STATIONS)
+    at = np.linspace(0, lengths[-1], count)
+    return [(float(u), float(v)) for u, v in zip(*(np.interp(at, lengths, points[:, k]) for k in (0, 1)), strict=True)]
+
+
 @dataclass(frozen=True)
 class _Asked:
     """The tiles that were asked for last."""
@@ -395,6 +437,7 @@ class PlanePanel(Panel):
         view.clicked.connect(self._take)
         view.double_clicked.connect(self._centre_on)
         view.scrub.connect(self._scrub)
+        view.drawn.connect(self._draw)
         view.anchor_dropped.connect(self.set_anchor)
         view.anchor_moved.connect(self._move_anchor)
         view.anchor_taken.connect(self._take_anchor)
@@ -415,6 +458,17 @@ class PlanePanel(Panel):
         )
         self.shuffle_button.setShortcut("R")
         row.addWidget(self.shuffle_button)
+        others = tool("Other planes", "down", tip="Other ways to span the plane")
+        menu = QMenu(others)
+        for text, preset in (
+            ("This face and two random ones", self.around_current),
+            ("Two principal components around this face", self.along_components),
+            ("Two saved directions around this face", self.along_saved),
+        ):
+            menu.addAction(text, preset)
+        others.setMenu(menu)
+        others.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        row.addWidget(others)
         row.addSpacing(8)
         row.addWidget(quiet("Space"))
         self.spaces = QButtonGroup(self)
@@ -427,6 +481,11 @@ class PlanePanel(Panel):
             row.addWidget(choice)
         self.spaces.idClicked.connect(lambda code: self.set_space(chr(code)))
         row.addStretch(1)
+        self.path_button = tool(
+            "Draw a path", "film", tip="Draw a path over the faces; it becomes a morph", checkable=True
+        )
+        self.path_button.toggled.connect(self._draw_paths)
+        row.addWidget(self.path_button)
         for icon, name, tip, action in (
             (
                 "fit",
@@ -616,10 +675,13 @@ class PlanePanel(Panel):
             self.say(f"This face was made by another generator than {info.name}; open that one to use it here.")
             return
         ends: dict[str, Code | Direction | Recipe] = {"origin": plane.origin, "x": plane.x, "y": plane.y}
-        # What only psi and directions add, and the plane adds too, is left to the plane: its point draws the face dropped.
-        bare = len(recipe.sources) == 1 and self.session.dressed(recipe.sources[0]).digest == recipe.digest
-        ends[name] = recipe.sources[0] if bare or recipe == Recipe.of(recipe.sources[0]) else recipe
+        ends[name] = self._bare(recipe)
         self._span(ends, f"Face on {name}")
+
+    def _bare(self, recipe: Recipe) -> Code | Recipe:
+        """A face as an anchor. What only psi and directions add, and the plane adds too, is left to the plane."""
+        worn = len(recipe.sources) == 1 and self.session.dressed(recipe.sources[0]).digest == recipe.digest
+        return recipe.sources[0] if worn or recipe == Recipe.of(recipe.sources[0]) else recipe
 
     def set_axis(self, name: str, direction: Direction) -> None:
         """Make a direction the "x" or "y" axis; one step of the plane is one sigma of it."""
@@ -674,6 +736,73 @@ class PlanePanel(Panel):
             return
         self.unsay()
         self.session.edit(text, plane=plane)
+
+    def around_current(self) -> None:
+        """The current face and two random ones."""
+        recipe, info = self.session.state.recipe, self.session.generator
+        if recipe is None or info is None:
+            return
+        label = 0 if info.c_dim else None
+        x, y = (Code.from_seed(s, info.z_dim, info.sha256, label) for s in self._random.sample(range(SEEDS), 2))
+        self._span({"origin": self._bare(recipe), "x": x, "y": y}, "This face and two random ones")
+        self.view.look(HOME, glide=True)
+
+    def along_components(self) -> None:
+        """The current face, and the two directions in which W spreads most."""
+        info = self.session.generator
+        if info is not None:
+            self.submit(FindDirections(generator=info.sha256, method="pca", count=2), self._components)
+
+    def _components(self, answer: Answer) -> None:
+        if isinstance(answer, Directions) and len(answer.directions) > 1:
+            self._along(answer.directions[0], answer.directions[1], "Two principal components")
+
+    def along_saved(self) -> None:
+        """The current face, and the first two directions that the project keeps."""
+        info = self.session.generator
+        if info is None:
+            return
+        try:
+            saved = self.session.project.directions(info.sha256)
+        except FacelabError as error:
+            self.say(error)
+            return
+        if len(saved) < 2:
+            self.say("save two directions first, in the panel Directions")
+        else:
+            self._along(saved[0], saved[1], f"{saved[0].name} and {saved[1].name}")
+
+    def _along(self, x: Direction, y: Direction, text: str) -> None:
+        recipe = self.session.state.recipe
+        if recipe is not None and recipe.generator == x.generator:
+            self._span({"origin": self._bare(recipe), "x": x, "y": y}, text, in_w=True)
+            self.view.look(Camera(0.0, 0.0, HOME.scale / 2), glide=True)
+
+    # -- paths ------------------------------------------------------------------------------------------------------------------
+    def _draw_paths(self, on: bool) -> None:
+        self.view.drawing = on
+        self.view.path = []
+        self.view.update()
+
+    def _draw(self, u: float, v: float, phase: str) -> None:
+        if phase == "press":
+            self.view.path = []
+        self.view.path.append((u, v))
+        self.view.update()
+        if phase == "release":
+            self._path_drawn()
+
+    def path_keys(self) -> list[Recipe]:
+        """The faces of the drawn path, about a tile apart."""
+        plane = self.session.state.plane
+        if plane is None or not self.view.path:
+            return []
+        return [self.session.dressed(plane.at(*at)) for at in stations(self.view.path, self.view.step)]
+
+    def _path_drawn(self) -> None:
+        keys = self.path_keys()
+        if len(keys) > 1:
+            ExportMorphDialog(self.session, self.client, keys, self).open()
 
     # -- menu and export --------------------------------------------------------------------------------------------------------
     def _menu(self, name: str, point: Point, at: QPoint) -> None:
