@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import threading
@@ -15,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from facelab import checkpoints, nets
+from facelab import checkpoints, jobs, nets
 from facelab.engine import engine as module
+from facelab.engine.desk import Desk
 from facelab.engine.engine import TorchEngine
 from facelab.engine.model import Recent, to_pixels
 from facelab.errors import (
@@ -179,6 +181,16 @@ def test_that_a_face_of_the_embedded_generator_is_drawn_before_anybody_opened_it
     fresh = TorchEngine("cpu")
     answers(fresh, OpenGenerator(path=tiny(tmp_path)))
     assert drawn(fresh, seed(1)).shape == (1, info.resolution, info.resolution, 3)
+
+
+def test_that_every_job_has_its_method_on_its_side() -> None:
+    engine, desk = (
+        {job for job in inspect.getattr_static(kind, "_run").dispatcher.registry if job is not object}
+        for kind in (TorchEngine, Desk)
+    )
+    known = {one for _, one in inspect.getmembers(jobs, inspect.isclass) if issubclass(one, Job) and one is not Job}
+    assert desk == {one for one in known if one.kind == "side"}
+    assert engine == known - desk
 
 
 # -- pictures -----------------------------------------------------------------------------------------------------------
