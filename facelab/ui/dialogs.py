@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from PySide6.QtCore import QSize, QStandardPaths, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QFontDatabase
@@ -46,7 +47,7 @@ from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.ui.session import Session, describe
 from facelab.ui.widgets import FaceView, MessageBar, Number, button, quiet
-from facelab.worker import Client
+from facelab.worker import Client, Ticket
 
 PICTURES = {".png": "PNG, exact", ".jpg": "JPEG, small", ".webp": "WebP, small"}
 VIDEOS = {".mp4": "MP4, plays everywhere", ".webm": "WebM, for the web", ".gif": "GIF, 256 colours"}
@@ -314,6 +315,7 @@ class ExportMorphDialog(ExportDialog):
         self.setMinimumWidth(560)
         self.keys: list[Recipe] = []
         self._views: list[FaceView] = []
+        self._drawing: dict[Ticket, FaceView] = {}
         self._milliseconds: float | None = None
         client.status.connect(self._status)
 
@@ -384,10 +386,14 @@ class ExportMorphDialog(ExportDialog):
     def _draw(self, view: FaceView) -> None:
         own = 64 if self.session.generator is None else min(64, self.session.generator.resolution)
         ticket = self.client.submit(Thumbnails(recipes=(self.keys[self._views.index(view)],), resolution=own))
-        ticket.answered.connect(
-            lambda answer: view.set_pixels(answer.pixels[0]) if isinstance(answer, Images) else None
-        )
+        self._drawing[ticket] = view
+        ticket.answered.connect(self._drawn)
         ticket.failed.connect(self.message.say)
+
+    def _drawn(self, answer: Answer) -> None:
+        view = self._drawing.pop(cast(Ticket, self.sender()))
+        if isinstance(answer, Images) and view in self._views:
+            view.set_pixels(answer.pixels[0])
 
     def _remove(self, view: FaceView) -> None:
         place = self._views.index(view)
