@@ -20,8 +20,9 @@ from facelab.jobs import CropPhoto, Job, OpenPhoto, Project, ProjectionSettings
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.runs import settings_json
-from facelab.ui.panels.encode import Crop, EncodePanel
+from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.library import png_of
+from facelab.ui.photo import Crop, difference
 from facelab.ui.session import Session
 from facelab.ui.widgets import image_of
 from facelab.worker import Client
@@ -47,6 +48,18 @@ def test_that_a_crop_stays_in_reach() -> None:
     assert 0 <= crop.y <= 480
     assert crop.half <= 480
     assert crop.degrees == pytest.approx(40)
+
+
+def test_that_the_difference_of_like_pictures_is_black_and_grows_with_them() -> None:
+    a = np.zeros((4, 4, 3), np.uint8)
+    b = a.copy()
+    b[0, 0], b[0, 1] = 40, 255
+    grey, heat = difference(a, b), difference(a, b, heat=True)
+    assert not grey[1:].any()
+    assert not heat[1:].any()
+    assert grey[0, 0, 0] == 80
+    assert grey[0, 1, 0] == 255
+    assert heat[0, 1].astype(int).sum() > heat[0, 0].astype(int).sum() > 0
 
 
 # -- the panel --------------------------------------------------------------------------------------------------------------
@@ -309,3 +322,30 @@ def test_that_a_start_from_a_mixed_face_hands_over_the_code_that_it_draws(
     np.testing.assert_allclose(start.array, fakes.ws_of(mixed), atol=1e-6)
     assert math.isfinite(float(start.array.sum()))
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+
+
+def test_that_the_zero_face_is_encoded_once_to_compare_with(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Project]]
+) -> None:
+    panel.baseline.setChecked(True)
+    encode(qtbot, panel, tmp_path / "one.jpg")
+    qtbot.waitUntil(lambda: len(panel.items) == 2 and all(i.state == "done" for i in panel.items), timeout=30_000)
+    assert [f.name for f in panel.session.project.faces()] == ["one"], "the baseline is no face of the library"
+    assert sorted(row.name for row in panel.session.project.runs()) == ["Zero face", "one"]
+    encode(qtbot, panel, tmp_path / "two.jpg")
+    qtbot.waitUntil(lambda: len(panel.session.project.faces()) == 2, timeout=30_000)
+    assert len(jobs_of(Project)) == 3
+
+
+def test_that_the_photograph_can_be_wiped_over_what_was_found(qtbot: QtBot, panel: EncodePanel, tmp_path: Path) -> None:
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    view = panel.live_view
+    plain = view.grab().toImage()
+    qtbot.mouseMove(view, view.rect().center())
+    wiped = view.grab().toImage()
+    middle, quarter = view.width() // 2, view.width() // 4
+    left = [plain.pixel(quarter, y) != wiped.pixel(quarter, y) for y in range(0, view.height(), 7)]
+    right = [plain.pixel(middle + quarter, y) != wiped.pixel(middle + quarter, y) for y in range(0, view.height(), 7)]
+    assert any(left)
+    assert not any(right)

@@ -12,26 +12,18 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import (
-    QColor,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDropEvent,
     QIcon,
     QImage,
-    QKeyEvent,
     QKeySequence,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-    QPen,
-    QPixmap,
-    QPolygonF,
     QShortcut,
-    QWheelEvent,
 )
 from PySide6.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QFrame,
@@ -55,7 +47,7 @@ from facelab.jobs import (
     Codes,
     Cropped,
     CropPhoto,
-    Face,
+    Images,
     OpenPhoto,
     PhotoOpened,
     Pixels,
@@ -65,9 +57,10 @@ from facelab.jobs import (
     ProjectionSettings,
     ProjectionStep,
     Resolve,
+    Thumbnails,
     read_only,
 )
-from facelab.latent.code import Floats, frozen
+from facelab.latent.code import Floats
 from facelab.latent.recipe import Recipe
 from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
@@ -75,6 +68,7 @@ from facelab.ui import theme
 from facelab.ui.dialogs import PHOTO_FILTER, ask_open
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.library import keep_face, png_of
+from facelab.ui.photo import Crop, DropZone, PhotoView, Squares, WipeView, difference
 from facelab.ui.session import Session, plain
 from facelab.ui.widgets import (
     FaceView,
@@ -83,7 +77,6 @@ from facelab.ui.widgets import (
     Whole,
     button,
     files_of,
-    heading,
     image_of,
     pixmap_of,
     quiet,
@@ -100,343 +93,7 @@ STARTS = {
 SPACES = {"w+": ("W+, near the photo", "One code for each layer: comes nearest"), "w": ("W, easy to edit", "One code for all layers: farther off, but edits well")}  # fmt: skip
 CROP_MS = 120  # a crop that is dragged is cut out anew at most so often
 DIFFERENCE_MS = 150
-DIFFERENCE_GAIN = 2.0
-SMALLEST_CROP = 16.0  # px of the photograph
 THUMB = 44
-
-
-# -- the crop ---------------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Crop:
-    """A square in a photograph, in its upright full-resolution pixels.
-
-    Attributes:
-        x, y: its centre.
-        half: half of its side.
-        degrees: its turn, clockwise on the screen.
-    """
-
-    x: float
-    y: float
-    half: float
-    degrees: float = 0.0
-
-    @classmethod
-    def of_quad(cls, quad: Floats) -> Crop:
-        """The square of corners [4, 2]: top left, bottom left, bottom right, top right."""
-        across = (quad[2] + quad[3] - quad[0] - quad[1]) / 4
-        x, y = quad.mean(0)
-        return cls(
-            float(x), float(y), float(np.hypot(*across)), math.degrees(math.atan2(float(across[1]), float(across[0])))
-        )
-
-    @classmethod
-    def middle(cls, width: int, height: int) -> Crop:
-        """Where a face may be that was not found."""
-        return cls(width / 2, height / 2, 0.4 * min(width, height))
-
-    def quad(self) -> Floats:
-        """Its corners, [4, 2]: top left, bottom left, bottom right, top right."""
-        c, s = math.cos(math.radians(self.degrees)), math.sin(math.radians(self.degrees))
-        across, down = np.array([c, s]) * self.half, np.array([-s, c]) * self.half
-        centre = np.array([self.x, self.y])
-        corners = [centre - across - down, centre - across + down, centre + across + down, centre + across - down]
-        return frozen(np.array(corners), "the crop")
-
-    def within(self, width: int, height: int) -> Crop:
-        """The crop with its centre in the photograph, and of a side that makes sense."""
-        most = 1.5 * max(width, height)
-        return replace(
-            self, x=min(max(self.x, 0.0), float(width)), y=min(max(self.y, 0.0), float(height)),
-            half=min(max(self.half, SMALLEST_CROP / 2), most / 2), degrees=(self.degrees + 180) % 360 - 180,
-        )  # fmt: skip
-
-
-class PhotoView(QWidget):
-    """A photograph with every face boxed, and the crop to be moved, scaled and turned.
-
-    Signals:
-        face_chosen: the number of a face.
-        crop_changed: the crop was moved by hand.
-    """
-
-    face_chosen = Signal(int)
-    crop_changed = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.crop: Crop | None = None
-        self.chosen: int | None = None
-        self._pixmap = QPixmap()
-        self._scaled = QPixmap()
-        self._size = (1, 1)
-        self._faces: tuple[Face, ...] = ()
-        self._grip = ""
-        self._from = QPointF()
-        self._before: Crop | None = None
-        self.setMouseTracking(True)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setMinimumSize(180, 160)
-        self.setAccessibleName("Photograph")
-        self.setAccessibleDescription("Arrow keys move the crop, plus and minus scale it, square brackets turn it")
-        self.setToolTip("Click a face to choose it. Drag the square to move it, a corner to scale, the knob to turn.")
-
-    def show_photo(self, opened: PhotoOpened | None) -> None:
-        """Another photograph."""
-        self._pixmap = QPixmap() if opened is None else pixmap_of(opened.preview)
-        self._scaled = QPixmap()
-        self._size = (1, 1) if opened is None else opened.size
-        self._faces = () if opened is None else opened.faces
-        self.crop = self.chosen = None
-        self.update()
-
-    # -- where things are --
-    def _area(self) -> QRectF:
-        size = QSize(*self._size).scaled(self.size() - QSize(16, 16), Qt.AspectRatioMode.KeepAspectRatio)
-        return QRectF(
-            (self.width() - size.width()) / 2, (self.height() - size.height()) / 2, size.width(), size.height()
-        )
-
-    def _factor(self) -> float:
-        return self._area().width() / self._size[0]
-
-    def to_screen(self, x: float, y: float) -> QPointF:
-        """The widget's pixel of a pixel of the photograph."""
-        area, factor = self._area(), self._factor()
-        return QPointF(area.x() + x * factor, area.y() + y * factor)
-
-    def _photo(self, at: QPointF) -> tuple[float, float]:
-        area, factor = self._area(), max(self._factor(), 1e-9)
-        return (at.x() - area.x()) / factor, (at.y() - area.y()) / factor
-
-    def corners(self) -> list[QPointF]:
-        """The crop's corners on the screen."""
-        return [] if self.crop is None else [self.to_screen(*map(float, point)) for point in self.crop.quad()]
-
-    def knob(self) -> QPointF:
-        """The handle that turns the crop."""
-        corners = self.corners()
-        top, centre = (corners[0] + corners[3]) / 2, (corners[0] + corners[2]) / 2
-        out = top - centre
-        return top + out * (18 / max(math.hypot(out.x(), out.y()), 1e-6))
-
-    # -- painting --
-    def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        c = theme.colours()
-        p.fillRect(self.rect(), QColor(c.canvas))
-        if self._pixmap.isNull():
-            return
-        area = self._area()
-        wanted = (area.size() * self.devicePixelRatioF()).toSize()
-        if self._scaled.size() != wanted:
-            self._scaled = self._pixmap.scaled(
-                wanted, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
-            )
-        p.drawPixmap(area, self._scaled, QRectF(self._scaled.rect()))
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for number, face in enumerate(self._faces):
-            self._paint_face(p, face, number == self.chosen)
-        corners = self.corners()
-        if not corners:
-            return
-        p.setBrush(Qt.BrushStyle.NoBrush)
-        for colour, width in ((QColor(0, 0, 0, 150), 4), (QColor(c.accent), 2)):
-            p.setPen(QPen(colour, width))
-            p.drawPolygon(QPolygonF(corners))
-            p.drawLine((corners[0] + corners[3]) / 2, self.knob())
-        p.setPen(QPen(QColor("#ffffff"), 1.5))
-        p.setBrush(QColor(c.accent))
-        for corner in corners:
-            p.drawRect(QRectF(corner.x() - 4, corner.y() - 4, 8, 8))
-        p.drawEllipse(self.knob(), 5, 5)
-        if self.hasFocus():
-            p.setBrush(Qt.BrushStyle.NoBrush)
-            p.setPen(QPen(QColor(c.link), 1))
-            p.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
-
-    def _paint_face(self, p: QPainter, face: Face, chosen: bool) -> None:
-        a, b = self.to_screen(*face.box[:2]), self.to_screen(*face.box[2:])
-        p.setBrush(Qt.BrushStyle.NoBrush)
-        for colour, width in ((QColor(0, 0, 0, 120), 3.0), (QColor(255, 255, 255, 235 if chosen else 150), 1.2)):
-            p.setPen(QPen(colour, width))
-            p.drawRoundedRect(QRectF(a, b), 4, 4)
-        p.setPen(
-            QPen(QColor(255, 255, 255, 230 if chosen else 120), 2.2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap)
-        )
-        for x, y in face.landmarks:
-            p.drawPoint(self.to_screen(float(x), float(y)))
-
-    # -- hands --
-    def _grip_at(self, at: QPointF) -> str:
-        corners = self.corners()
-        if not corners:
-            return ""
-        if math.hypot(*(at - self.knob()).toTuple()) < 10:
-            return "turn"
-        if any(math.hypot(*(at - corner).toTuple()) < 10 for corner in corners):
-            return "scale"
-        return "move" if QPolygonF(corners).containsPoint(at, Qt.FillRule.WindingFill) else ""
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        if event.button() == Qt.MouseButton.LeftButton:
-            self._from, self._before = event.position(), self.crop
-            self._grip = self._grip_at(event.position())
-            other = self._face_at(event.position())
-            if other is not None and other != self.chosen and self._grip in ("", "move"):
-                self._grip = ""
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        at = event.position()
-        if not self._grip or self._before is None:
-            shape = {
-                "turn": Qt.CursorShape.PointingHandCursor,
-                "scale": Qt.CursorShape.SizeFDiagCursor,
-                "move": Qt.CursorShape.SizeAllCursor,
-            }
-            self.setCursor(shape.get(self._grip_at(at), Qt.CursorShape.ArrowCursor))
-            return
-        before, factor = self._before, max(self._factor(), 1e-9)
-        centre = self.to_screen(before.x, before.y)
-        if self._grip == "move":
-            way = (at - self._from) / factor
-            self._put(replace(before, x=before.x + way.x(), y=before.y + way.y()))
-        else:
-            old, new = self._from - centre, at - centre
-            if self._grip == "scale":
-                share = math.hypot(*new.toTuple()) / max(math.hypot(*old.toTuple()), 1e-6)
-                self._put(replace(before, half=before.half * share))
-            else:
-                turn = math.degrees(math.atan2(new.y(), new.x()) - math.atan2(old.y(), old.x()))
-                self._put(replace(before, degrees=before.degrees + turn))
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        moved = (event.position() - self._from).manhattanLength() > 3
-        grip, self._grip, self._before = self._grip, "", None
-        number = self._face_at(event.position())
-        if number is not None and not moved and number != self.chosen and grip in ("", "move"):
-            self.face_chosen.emit(number)
-
-    def _face_at(self, at: QPointF) -> int | None:
-        x, y = self._photo(at)
-        for number, face in enumerate(self._faces):
-            left, top, right, bottom = face.box
-            if left <= x <= right and top <= y <= bottom:
-                return number
-        return None
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        if self.hasFocus() and self.crop is not None:
-            self._put(replace(self.crop, half=self.crop.half * 1.001 ** -event.angleDelta().y()))
-        else:
-            event.ignore()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        crop = self.crop
-        if crop is None:
-            super().keyPressEvent(event)
-            return
-        far = crop.half * (0.1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 0.02)
-        key = event.key()
-        moves = {
-            Qt.Key.Key_Left: replace(crop, x=crop.x - far), Qt.Key.Key_Right: replace(crop, x=crop.x + far),
-            Qt.Key.Key_Up: replace(crop, y=crop.y - far), Qt.Key.Key_Down: replace(crop, y=crop.y + far),
-            Qt.Key.Key_Plus: replace(crop, half=crop.half * 1.04), Qt.Key.Key_Equal: replace(crop, half=crop.half * 1.04),
-            Qt.Key.Key_Minus: replace(crop, half=crop.half / 1.04),
-            Qt.Key.Key_BracketLeft: replace(crop, degrees=crop.degrees - 1),
-            Qt.Key.Key_BracketRight: replace(crop, degrees=crop.degrees + 1),
-        }  # fmt: skip
-        moved = moves.get(Qt.Key(key))
-        if moved is None:
-            super().keyPressEvent(event)
-        else:
-            self._put(moved)
-
-    def _put(self, crop: Crop) -> None:
-        self.crop = crop.within(*self._size)
-        self.update()
-        self.crop_changed.emit()
-
-    def resizeEvent(self, event: object) -> None:
-        self._scaled = QPixmap()
-
-
-class DropZone(QWidget):
-    """The first thing in an empty panel: what to drop, and what to press instead."""
-
-    def __init__(self, *buttons: QWidget) -> None:
-        super().__init__()
-        self.over = False
-        icon = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
-        icon.setPixmap(theme.icon("photo").pixmap(40, 40))
-        title = heading("Drop a photograph")
-        title.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        note = quiet(
-            "facelab finds the face, and the generator draws it from its own codes. Nothing leaves this computer.",
-            wrap=True,
-        )
-        note.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        note.setMaximumWidth(400)
-        line, row = QHBoxLayout(), QHBoxLayout()
-        line.addStretch(1)
-        line.addWidget(note, 100)
-        line.addStretch(1)
-        row.setSpacing(theme.GRID)
-        row.addStretch(1)
-        for each in buttons:
-            row.addWidget(each)
-        row.addStretch(1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(*(2 * theme.GRID,) * 4)
-        column.setSpacing(theme.GRID)
-        column.addStretch(1)
-        column.addWidget(icon)
-        column.addWidget(title)
-        column.addLayout(line)
-        column.addSpacing(theme.GRID)
-        column.addLayout(row)
-        column.addStretch(1)
-
-    def set_over(self, over: bool) -> None:
-        """Whether something that can be dropped hovers here."""
-        self.over = over
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        p = QPainter(self)
-        p.setRenderHint(QPainter.RenderHint.Antialiasing)
-        c = theme.colours()
-        p.setPen(QPen(QColor(c.accent if self.over else c.edge), 2 if self.over else 1, Qt.PenStyle.DashLine))
-        p.setBrush(QColor(c.hover) if self.over else Qt.BrushStyle.NoBrush)
-        p.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 2 * theme.ROUND, 2 * theme.ROUND)
-        p.end()
-
-
-class Squares(QWidget):
-    """Pictures side by side, as large as fits, each with its name below."""
-
-    LINE = 20
-
-    def __init__(self, *views: tuple[FaceView, str]) -> None:
-        super().__init__()
-        self._views: list[tuple[FaceView, QLabel]] = []
-        for view, text in views:
-            said = quiet(text, small=True)
-            said.setAlignment(Qt.AlignmentFlag.AlignCenter)
-            for each in (view, said):
-                each.setParent(self)
-            self._views.append((view, said))
-        self.setMinimumSize(len(views) * (96 + theme.GRID), 96 + self.LINE)
-
-    def resizeEvent(self, event: object) -> None:
-        count = len(self._views)
-        side = min((self.width() - (count - 1) * theme.GRID) // count, self.height() - self.LINE)
-        x = (self.width() - count * side - (count - 1) * theme.GRID) // 2
-        y = (self.height() - side - self.LINE) // 2
-        for view, said in self._views:
-            view.setGeometry(x, y, side, side)
-            said.setGeometry(x, y + side, side, self.LINE)
-            x += side + theme.GRID
 
 
 # -- what is worked on ----------------------------------------------------------------------------------------------------------------
@@ -475,7 +132,9 @@ class Run:
 
     def job(self) -> Project:
         """What the worker is asked to do, from the beginning."""
-        return Project(run=self.id, generator=self.generator, target=self.target, settings=self.settings, name=self.name)
+        return Project(
+            run=self.id, generator=self.generator, target=self.target, settings=self.settings, name=self.name
+        )
 
     def rate(self) -> float | None:
         """Steps a second, lately."""
@@ -529,6 +188,8 @@ class EncodePanel(Panel):
         self._runs: dict[Ticket, Item] = {}
         self._resolving: Ticket | None = None
         self._starting: list[Item] = []
+        self._baselines: dict[Ticket, tuple[str, ProjectionSettings]] = {}
+        self._heat = False
         self._crop_soon = QTimer(self, interval=CROP_MS, singleShot=True)
         self._crop_soon.timeout.connect(self._cut)
         self._compare_soon = QTimer(self, interval=DIFFERENCE_MS, singleShot=True)
@@ -633,6 +294,9 @@ class EncodePanel(Panel):
         inner.addRow("Seed", self.seed)
         self.near_w = _box("Stay near W", {0.0: ("freely", "Layers go their own ways"), 1e-3: ("near W", "Layers stay together: edits better"), 1e-2: ("very near W", "Layers hardly part")}, 0.0)  # fmt: skip
         inner.addRow("Layers", self.near_w)
+        self.baseline = QCheckBox("Compare with the zero face")
+        self.baseline.setToolTip("Encode the face of z = 0 too, once for these settings: what the generator knows best")
+        inner.addRow(self.baseline)
         more.body.addLayout(inner)
         column.addWidget(more)
         self.losses_note = quiet("", wrap=True, small=True)
@@ -668,9 +332,10 @@ class EncodePanel(Panel):
         column.setContentsMargins(*(2 * theme.GRID,) * 4)
         column.setSpacing(theme.GRID)
         self.target_view = FaceView("Photograph")
-        self.live_view = FaceView("Found")
+        self.live_view = WipeView("Found")
         self.difference_view = FaceView("Difference")
-        self.difference_view.setToolTip("Where the two differ: black is alike")
+        self.difference_view.setToolTip("Where the two differ: black is alike. Click for a heat map, and back.")
+        self.difference_view.clicked.connect(self._toggle_heat)
         squares = Squares(
             (self.target_view, "Photograph"), (self.live_view, "Found"), (self.difference_view, "Difference")
         )
@@ -1029,6 +694,46 @@ class EncodePanel(Panel):
             return
         item.run = run
         self._submit(item, run, run.job())
+        if self.baseline.isChecked():
+            self._want_baseline(settings)
+
+    def _want_baseline(self, settings: ProjectionSettings) -> None:
+        """Encode the zero face with the same settings, unless that was done or is under way."""
+        info = self.session.generator
+        if info is None:
+            return
+        name, own = runs.zero_run(settings, info.sha256)
+        here = {item.run.id for item in self.items if item.run is not None} | {n for n, _ in self._baselines.values()}
+        try:
+            done = {row.id for row in self.session.project.runs() if row.status == "done"}
+        except FacelabError as error:
+            self.say(error)
+            return
+        if name not in here | done:
+            face = Recipe.of(runs.zero_face(info.sha256, info.z_dim, info.c_dim))
+            ticket = self.client.submit(Thumbnails(recipes=(face,), resolution=info.resolution))
+            self._baselines[ticket] = name, own
+            ticket.answered.connect(self._begin_baseline)
+            ticket.failed.connect(self.say)
+
+    def _begin_baseline(self, answer: Answer) -> None:
+        name, own = self._baselines.pop(cast(Ticket, self.sender()))
+        info = self.session.generator
+        if not isinstance(answer, Images) or info is None:
+            return
+        run = Run(
+            id=name, project=self.session.project, name=runs.ZERO_NAME, target=answer.pixels[0], settings=own,
+            generator=info.sha256, photo=None, quad=None,
+        )  # fmt: skip
+        try:
+            runs.begin(run.project, run.job(), png_of(image_of(run.target)))
+        except FacelabError as error:
+            self.say(error)
+            return
+        item = Item(run.name, run=run)
+        self.items.append(item)
+        self.queue.addItem(QListWidgetItem(item.name))
+        self._submit(item, run, run.job())
 
     def _submit(self, item: Item, run: Run, job: Project) -> None:
         self.unsay()
@@ -1073,7 +778,7 @@ class EncodePanel(Panel):
     def _finished(self, item: Item, run: Run, done: ProjectionDone) -> None:
         run.state, run.pixels, run.best = "done", done.pixels, done.loss
         run.recipe = Recipe.of(done.code)
-        if run.project is not self.session.project:
+        if run.project is not self.session.project or runs.is_zero_run(run.id):
             return
         run.face = runs.face_of(run.project, run.id)
         if run.face is None:
@@ -1122,6 +827,7 @@ class EncodePanel(Panel):
             return
         if self.target_view.pixels is not run.target:
             self.target_view.set_pixels(run.target)
+            self.live_view.set_under(run.target)
             self.live_view.set_face(None)
             self.difference_view.set_pixels(None)
         if run.pixels is not None and self.live_view.pixels is not run.pixels:
@@ -1139,6 +845,8 @@ class EncodePanel(Panel):
         if run.state == "waiting":
             return "Waiting for what was begun before" if len(self._runs) > 1 else "Preparing…"
         if run.state == "done":
+            if runs.is_zero_run(run.id):
+                return f"Done{loss}. Its curve is there to compare with."
             return f"Done{loss}. It is the current face now, and in the library as {run.name}."
         if run.state in ("cancelled", "failed"):
             return f"{'Stopped' if run.state == 'cancelled' else 'It failed'} at {at}{loss}. Nothing is lost."
@@ -1159,8 +867,11 @@ class EncodePanel(Panel):
         if target.shape != found.shape:  # a picture of a step may be smaller than the target
             side = min(target.shape[0], found.shape[0], 256)
             target, found = (_resized(p, side) for p in (target, found))
-        away = np.abs(target.astype(np.int16) - found.astype(np.int16)).mean(2, keepdims=True) * DIFFERENCE_GAIN
-        self.difference_view.set_pixels(read_only(np.repeat(np.minimum(away, 255).astype(np.uint8), 3, axis=2)))
+        self.difference_view.set_pixels(difference(target, found, heat=self._heat))
+
+    def _toggle_heat(self) -> None:
+        self._heat = not self._heat
+        self._show_difference()
 
     def _pause(self) -> None:
         run = None if self.item is None else self.item.run
@@ -1241,9 +952,7 @@ class EncodePanel(Panel):
                 1,
             )
             inside.addWidget(button("Go on", partial(self.resume, row), icon="play"))
-            inside.addWidget(
-                tool(f"Forget {row.name}", "trash", partial(self._forget, row), tip="Delete this run")
-            )
+            inside.addWidget(tool(f"Forget {row.name}", "trash", partial(self._forget, row), tip="Delete this run"))
             self.unfinished.addWidget(offer)
 
     def resume(self, row: RunRow) -> None:

@@ -33,6 +33,7 @@ from facelab.files import replacing
 from facelab.jobs import Answer, Images, Pixels, Project, ProjectionDone, ProjectionStep, Thumbnails
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.runs import is_zero_run
 from facelab.ui import theme
 from facelab.ui.dialogs import ask_save, folder, free_name
 from facelab.ui.panels.base import Panel
@@ -335,7 +336,8 @@ class LossPanel(Panel):
             faint = QColor(colour)
             faint.setAlpha(75)
             lines.raw.setPen(pg.mkPen(faint, width=1))
-            lines.mean.setPen(pg.mkPen(colour, width=2))
+            dashed = Qt.PenStyle.DashLine if is_zero_run(curve.run) else Qt.PenStyle.SolidLine
+            lines.mean.setPen(pg.mkPen(colour, width=2, style=dashed))
             lines.kept.setBrush(pg.mkBrush(colour))
             lines.kept.setPen(pg.mkPen(theme.colours().panel, width=1))
         row = self._row(curve.run)
