@@ -305,6 +305,33 @@ def test_that_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"facelab {__version__}\n"
 
 
+FULL = """
+import resource, sys
+from facelab import cli, settings
+settings.save(settings.Settings(notice_accepted=True))
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+for words in WORDS:
+    assert cli.main(words) == 2, words
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_that_a_disk_that_is_full_leaves_nothing_half_written() -> None:
+    render, morph = ["render", "--seed", "1", "-o"], ["morph", "1", "2", "--seconds", "0.2", "-o"]
+    words = [
+        *([*render, f"a.{kind}"] for kind in ("png", "jpg", "face.safetensors", "npz", "npy", "pt")),
+        *([*morph, name] for name in ("a.mp4", "a.gif", "frames")),
+        ["plane", "--columns", "2", "--rows", "2", "-o", "plane.png"],
+        ["convert", str(resource(EMBEDDED_GENERATOR)), "b.safetensors"],
+        ["encode", PHOTO, "--steps", "1", "-q", "-o", "me.face.safetensors"],
+    ]
+    program = FULL.replace("WORDS", repr(words))
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("cannot write") == len(words), run.stderr
+    assert files() == []
+
+
 # -- the window ---------------------------------------------------------------------------------------------------------
 def test_that_facelab_alone_or_with_files_opens_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     from facelab import app

@@ -6,13 +6,14 @@ The face file is specified in docs/formats.md.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from facelab.checkpoints.latents import read_arrays
 from facelab.errors import AmbiguousLatent, BadArgument, LatentError, WrongGenerator
@@ -57,8 +58,9 @@ def write_face(path: Path, recipe: Recipe, code: Code) -> None:
         "generator": recipe.generator,
         "recipe": kept.to_json(),
     }
+    data = save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, fields)
     with replacing(path) as temporary:
-        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, temporary, fields)
+        temporary.write_bytes(data)
 
 
 def read_face(path: Path) -> tuple[Recipe, Code]:
@@ -233,20 +235,19 @@ def write_latents(path: Path, recipes: Sequence[Recipe], codes: Sequence[Code]) 
     if len({c.array.shape for c in codes}) != 1:
         raise BadArgument("these faces belong to generators of different shapes; write them to files of their own")
     array = np.stack([c.array for c in codes])
-    with replacing(path) as temporary:
-        if name.endswith(".npy"):
-            np.save(temporary, array, allow_pickle=False)
-        elif name.endswith(".npz"):
-            np.savez(
-                temporary,
-                w=array,
-                generator=np.array(recipes[0].generator),
-                recipes=np.array([r.to_json() for r in recipes]),
-            )
-        else:
-            import torch
+    # Into memory first: none of the three writers says in a usable way why a disk refused.
+    data = io.BytesIO()
+    if name.endswith(".npy"):
+        np.save(data, array, allow_pickle=False)
+    elif name.endswith(".npz"):
+        recipe_texts = np.array([r.to_json() for r in recipes])
+        np.savez(data, w=array, generator=np.array(recipes[0].generator), recipes=recipe_texts)
+    else:
+        import torch  # only a caller that drew these codes gets here, so it is loaded; the desk never does
 
-            torch.save(torch.from_numpy(array), temporary)
+        torch.save(torch.from_numpy(array), data)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.getbuffer())
 
 
 def _is_face(path: Path) -> bool:
