@@ -22,7 +22,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from facelab import __version__
-from facelab.errors import BadArgument, ExportError, FacelabError, LatentError, PictureError, WrongGenerator
+from facelab.errors import (
+    BadArgument,
+    ExportError,
+    FacelabError,
+    LatentError,
+    PictureError,
+    ProjectError,
+    WrongGenerator,
+)
 from facelab.jobs import (
     Answer,
     Catalogue,
@@ -50,6 +58,7 @@ from facelab.latent.recipe import Noise, Recipe, Transform
 if TYPE_CHECKING:  # torch is only loaded by a command that draws
     from facelab.engine.engine import TorchEngine
     from facelab.engine.model import Model
+    from facelab.project import Project
 
 FACES = """\
 A FACE is one of
@@ -299,6 +308,22 @@ def _save(run: Any, path: Path) -> None:
         run.save(path)
 
 
+def _descent(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab import runs
+
+    with _project(options.project) as project:
+        row = runs.named(project, options.name)
+        job = runs.descent(
+            project, row, options.output, curve=not options.no_curve, seconds=options.seconds, back=options.back,
+            fps=options.fps, size=options.size,
+        )  # fmt: skip
+    if not options.output.suffix:
+        keep(f"the frames so far stay in {options.output}; the same command goes on with them")
+    with _engine(options) as (engine, _):
+        _work(engine, job, options)
+    _told(options, [options.output])
+
+
 def _info(options: argparse.Namespace, keep: Keep) -> None:
     from facelab.engine.desk import look_at
 
@@ -441,6 +466,17 @@ def _engine(options: argparse.Namespace) -> Iterator[tuple[TorchEngine, Model]]:
         yield engine, engine.open(_checkpoint(options))
     finally:
         engine.close()
+
+
+@contextlib.contextmanager
+def _project(path: Path) -> Iterator[Project]:
+    """A project that is there."""
+    from facelab.project import Project
+
+    if not path.exists():
+        raise ProjectError(f"the project {path} is not there; make it with facelab encode --project, or in the window")
+    with Project.open(path) as project:
+        yield project
 
 
 def _checkpoint(options: argparse.Namespace) -> Path | None:
@@ -876,6 +912,19 @@ def _morph_options(command: argparse.ArgumentParser) -> None:
     _look_options(command)
 
 
+def _descent_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", type=Path, metavar="PROJECT", help="the .facelab that holds the run")
+    command.add_argument("name", metavar="RUN", help="its name, or the first letters of its id")
+    _output(command, ".mp4, .webm, .mkv, .gif, .webp, or a folder (no ending) for PNG frames")
+    command.add_argument("--seconds", type=_finite, default=6.0, metavar="S", help="length of the way down (6)")
+    command.add_argument("--back", type=_finite, default=2.0, metavar="S", help="length of the way back (2)")
+    command.add_argument("--fps", type=_finite, default=30.0, metavar="N", help="frames a second (30)")
+    command.add_argument(
+        "--size", type=_count(64, 4096), metavar="PX", help="side of the picture; else the generator's own, at least 512"
+    )
+    command.add_argument("--no-curve", action="store_true", help="without the loss curve under the picture")
+
+
 def _info_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="a generator, face or file of latents; else facelab's own"
@@ -914,6 +963,7 @@ COMMANDS: dict[
     "plane": (_plane, "draw a plane of faces between three", _plane_options),
     "encode": (_encode, "find the faces of photographs in the generator", _encode_options),
     "morph": (_morph, "write a video that goes from face to face", _morph_options),
+    "descent": (_descent, "write a video of how a face was found", _descent_options),
     "info": (_info, "tell what a file is", _info_options),
     "catalogue": (_catalogue, "list well-known checkpoints and their terms", _catalogue_options),
     "download": (_download, "fetch a checkpoint of the catalogue; goes on where it broke off", _download_options),

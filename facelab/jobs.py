@@ -608,6 +608,38 @@ class ExportMorph(Job):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class ExportDescent(Job):
+    """Write the way of a projection as a video: its kept steps in exponential time, then the result easing back to the start;
+    answers with ``Progress``..., ``Written``.
+
+    Attributes:
+        generator: SHA-256 of the generator.
+        steps: the kept steps, from 0, rising, at least two.
+        codes: the code of each, [L, C].
+        result: what the run found, with its noise; it takes the place of the last. None ends with the last.
+        losses: the loss of each step from 0 on, drawn along under the picture; None leaves it out.
+        path: as of ``ExportMorph``.
+        seconds, rest, back: of the way down, of standing still at the result, and of the way back.
+        fps: pictures a second.
+        size: side of the picture in pixels; None is the generator's own, but at least 512.
+    """
+
+    kind = "long"
+    doing = "writing a video"
+    generator: str
+    steps: tuple[int, ...]
+    codes: tuple[Floats, ...]
+    result: Code | None
+    path: Path
+    losses: Floats | None = None
+    seconds: float = 6.0
+    rest: float = 1.0
+    back: float = 2.0
+    fps: float = 30.0
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ExportPictures(Job):
     """Draw recipes at full size and write each; answers with ``Progress``..., ``Written``. The suffix of a path gives its format."""
 

@@ -12,14 +12,16 @@ import dataclasses
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facelab.errors import BadArgument
+from facelab.errors import BadArgument, ProjectError
 from facelab.jobs import (
     Answer,
+    ExportDescent,
     Pixels,
     Project,
     ProjectionDone,
@@ -30,6 +32,7 @@ from facelab.jobs import (
 )
 from facelab.latent.code import Code, digest_of, frozen
 from facelab.project import Project as ProjectFile
+from facelab.project import RunRow
 
 ZERO_NAME = "Zero face"
 _ZERO = "zero-"
@@ -146,6 +149,36 @@ def face_of(project: ProjectFile, run: str) -> int | None:
             if row.run == run:
                 return row.id
     return None
+
+
+def named(project: ProjectFile, text: str) -> RunRow:
+    """The run that a person means: by its id or the first letters of it, or by its name, of several the newest.
+
+    Raises:
+        ProjectError: there is none.
+    """
+    rows = project.runs()
+    begun = [row for row in rows if len(text) >= 6 and row.id.startswith(text)]
+    for row in (*(r for r in rows if r.id == text), *(r for r in rows if r.name == text), *begun):
+        return row
+    names = ", ".join(sorted({row.name for row in rows if not is_zero_run(row.id)})[:20])
+    raise ProjectError(f"the project {project.path.name!r} has no run {text!r}; " + (f"it has {names}" if names else "it has none"))
+
+
+def descent(project: ProjectFile, row: RunRow, path: Path, *, curve: bool = True, **more: Any) -> ExportDescent:
+    """The job that plays a run as a video; ``more`` are fields of `ExportDescent`.
+
+    Raises:
+        ProjectError: the run cannot be read, or too little of it was kept.
+    """
+    steps = project.kept_steps(row.id)
+    if len(steps) < 2:
+        raise ProjectError(f"of {row.name!r} too few steps were kept to be played")
+    losses = project.losses(row.id).get("total") if curve else None
+    return ExportDescent(
+        generator=row.generator, steps=tuple(steps), codes=tuple(project.kept(row.id, step) for step in steps),
+        result=project.run_code(row.id), losses=losses, path=path, **more,
+    )  # fmt: skip
 
 
 # -- the baseline ---------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from facelab.jobs import (
     Answer,
     Codes,
     Directions,
+    ExportDescent,
     ExportMorph,
     ExportPictures,
     ExportPlane,
@@ -58,9 +59,11 @@ from facelab.jobs import (
 )
 from facelab.latent import direction
 from facelab.latent.code import Code, Direction, Floats, digest_of
+from facelab.latent.descent import Descent
 from facelab.latent.mixing_table import crossed
-from facelab.latent.path import Morph, times
+from facelab.latent.path import Morph, lerp, times
 from facelab.latent.recipe import Recipe
+from facelab.media.curve import CurvePicture
 from facelab.media.picture import save_picture
 from facelab.media.sheet import PAPER, sheet
 from facelab.media.video import MAX_SIDE, VideoWriter
@@ -69,6 +72,7 @@ MODELS = 3  # generators that stay in memory
 TILES = 128 << 20  # bytes of finished tiles that are kept
 TUNINGS = 512 << 20  # bytes of tunings that are kept
 MAX_FRAMES = 1_000_000  # of one video
+DESCENT_SIDE = 512  # pixels of the picture in a descent's video, at least: below it the words of its curve cannot be read
 COARSE = 32  # pixels; a picture smaller than this shows nobody anything
 PATIENCE = 0.03  # seconds for which nobody needs a coarse picture; its colours are not those of the whole one
 SLOW = 512  # pixels; from this size on a generator takes so long that coarse tiles come first
@@ -451,6 +455,54 @@ class TorchEngine:
         finally:
             video.close()
         yield Written(job.path, f"{len(instants)} frames of {side} px")
+
+    @_run.register
+    def _export_descent(self, job: ExportDescent, cancel: threading.Event) -> Iterator[Answer | None]:
+        model = self.model(job.generator)
+        total = job.seconds + job.rest + job.back
+        if not (math.isfinite(total) and math.isfinite(job.fps) and 0 < total * job.fps <= MAX_FRAMES):
+            raise BadArgument(f"a video has up to {MAX_FRAMES:,} frames; {total} s at {job.fps} a second do not fit")
+        result = None if job.result is None else model.ws(Recipe.of(job.result))
+        descent = Descent(
+            job.steps, job.codes, result, down=job.seconds, rest=job.rest, back=job.back, fps=job.fps
+        )  # fmt: skip
+        # A run begins with the generator's own noise, which turns into what it found.
+        found = None if job.result is None else job.result.noise
+        own = [m.detach().cpu().numpy() for m in model.network.noise_consts()] if found else []
+        if found is not None and [m.shape for m in own] != [m.shape for m in found]:
+            raise BadArgument("the noise of this run does not fit the generator")
+        side = job.size or max(DESCENT_SIDE, model.network.resolution)
+        strip = 0 if job.losses is None else max(64, round(0.36 * side))
+        curve = None if job.losses is None else CurvePicture(job.losses, (side, strip))
+        made = digest_of([
+            job.generator, job.steps, [Code(array=c, space="w+", generator=job.generator).digest for c in job.codes],
+            None if job.result is None else job.result.digest, None if job.losses is None else job.losses.tolist(),
+            job.seconds, job.rest, job.back, job.fps, side,
+        ])  # fmt: skip
+        video = VideoWriter(
+            job.path, (side, side + strip), job.fps, description=_described(model),
+            resume_key=None if job.path.suffix else made,
+        )  # fmt: skip
+        try:
+            while video.frames < len(descent):
+                first = video.frames
+                frames = [descent[i] for i in range(first, min(first + model.batch(model.network.resolution), len(descent)))]
+                recipes = [
+                    Recipe.of(Code(
+                        array=frame.ws, space="w+", generator=job.generator,
+                        noise=tuple(lerp(a, b, frame.share) for a, b in zip(own, found, strict=True)) if found else None,
+                    ))
+                    for frame in frames
+                ]  # fmt: skip
+                for frame, pixels in zip(frames, (yield from self._whole(recipes, side)), strict=True):
+                    video.add(pixels if curve is None else np.concatenate([pixels, curve.at(frame.step)]))
+                yield Progress(video.frames, len(descent), "drawing frames")
+                if cancel.is_set():
+                    return
+            video.finish()
+        finally:
+            video.close()
+        yield Written(job.path, f"{len(descent)} frames of {side} px")
 
     @_run.register
     def _export_pictures(self, job: ExportPictures, cancel: threading.Event) -> Iterator[Answer | None]:

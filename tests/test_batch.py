@@ -1,0 +1,197 @@
+"""Many photographs into one project: what is written, said, passed over, and gone on with after a stop."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from facelab import cli, runs
+from facelab.assets import SAMPLE_PHOTO, resource
+from facelab.jobs import Answer, ProjectionStep
+from facelab.project import Project
+
+STEPS = 6
+
+
+@pytest.fixture(autouse=True)
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A face twice, one of them mirrored, and a wall, in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with Image.open(resource(SAMPLE_PHOTO)) as image:
+        image.convert("RGB").save(folder / "a.jpg")
+        ImageOps.mirror(image.convert("RGB")).save(folder / "c.jpg")
+    Image.new("RGB", (100, 80), (200, 30, 30)).save(folder / "b.png")
+
+
+def encode(*words: object) -> int:
+    return cli.main(["encode", *map(str, words), "--project", "p.facelab", "--steps", str(STEPS)])
+
+
+def test_that_a_batch_goes_through_and_is_not_done_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert encode("photos/a.jpg", "photos/b.png", "photos/c.jpg") == 2
+    err = capsys.readouterr().err
+    assert "[2/3] b: passed over: no face was found in 'b.png'" in err
+    assert "1 of 3 were not encoded" in err
+    with Project.open("p.facelab") as project:
+        assert project.check() == []
+        rows, faces = project.runs(), project.faces()
+        assert [(r.name, r.status, r.steps_done) for r in rows] == [("c", "done", STEPS), ("a", "done", STEPS)]
+        assert sorted(f.name for f in faces) == ["a", "c"]
+        face = next(f for f in faces if f.name == "a")
+        photo = project.photo(face.id)
+        assert face.run == rows[1].id
+        assert photo is not None
+        assert photo[0] == "a.jpg"
+        assert photo[1] is not None
+        assert (project.thumbnail(face.id) or b"").startswith(b"\x89PNG")
+        assert project.recipe(face.id).sources[0] == project.run_code(face.run)
+        assert project.losses(face.run)["total"].shape == (STEPS,)
+        assert project.kept_steps(face.run) == list(range(STEPS))
+        assert project.seconds(face.run)[-1] > 0
+    assert encode("photos/a.jpg", "photos/c.jpg") == 0
+    err = capsys.readouterr().err
+    assert "[1/2] a: was encoded before (loss " in err
+    assert "0 encoded, 2 before" in err
+    Path("photos/a.jpg").rename("elsewhere.jpg")
+    assert encode("elsewhere.jpg") == 0
+    assert "was encoded before" in capsys.readouterr().err
+    with Project.open("p.facelab") as project:
+        assert len(project.runs()) == len(project.faces()) == 2
+
+
+def test_that_a_stopped_batch_goes_on_as_if_it_had_not_been(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert encode("photos/a.jpg", "photos/c.jpg", "-q") == 0
+    with Project.open("p.facelab") as project:
+        whole = {row.name: (project.losses(row.id)["total"], project.run_code(row.id)) for row in project.runs()}
+    Path("p.facelab").unlink()
+    record = runs.record
+
+    def stop_in_the_middle(project: Project, answer: Answer) -> None:
+        record(project, answer)
+        if isinstance(answer, ProjectionStep) and answer.steps[-1] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(runs, "record", stop_in_the_middle)
+    assert encode("photos/a.jpg", "photos/c.jpg") == 130
+    monkeypatch.setattr(runs, "record", record)
+    err = capsys.readouterr().err
+    assert "[1/2] a: stopped at step 3 of 6" in err
+    assert "the same command goes on" in err
+    with Project.open("p.facelab") as project:
+        assert [(r.name, r.status) for r in project.runs()] == [("a", "cancelled")]
+        assert not project.faces()
+    assert encode("photos/a.jpg", "photos/c.jpg") == 0
+    err = capsys.readouterr().err
+    assert "[1/2] a: goes on after step 3 of 6" in err
+    assert "2 encoded, 0 before" in err
+    with Project.open("p.facelab") as project:
+        for row in project.runs():
+            losses, code = whole[row.name]
+            np.testing.assert_array_equal(project.losses(row.id)["total"], losses)
+            assert project.run_code(row.id) == code
+        assert len(project.faces()) == 2
+
+
+def test_that_without_photographs_everything_unfinished_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert encode("photos/a.jpg", "-q") == 0
+    with Project.open("p.facelab") as project:
+        (row,) = project.runs()
+        target = project.target(row.id)
+        project.start_run("mine", row.generator, {**row.settings, "steps": 3}, "by hand", target)
+        project.start_run("broken", row.generator, row.settings, "broken", b"no picture")
+        project.start_run("other", "f" * 64, row.settings, "of another generator", target)
+        project.start_run("zero-1", row.generator, row.settings, "a baseline", target)
+    assert encode() == 2
+    err = capsys.readouterr().err
+    assert "[1/2] by hand: was stopped before anything of it was kept; begins again" in err
+    assert "[1/2] by hand: loss " in err
+    assert "[2/2] broken: passed over: the crop of 'broken' is missing or damaged" in err
+    with Project.open("p.facelab") as project:
+        assert {r.id: r.status for r in project.runs()}["mine"] == "done"
+        project.delete_run("broken")
+    assert encode() == 0
+    assert "nothing is left to go on with in p.facelab" in capsys.readouterr().err
+
+
+def test_that_what_cannot_be_meant_is_refused_before_anything_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    for words, sentence in (
+        (("photos/a.jpg", "-o", "x.png"), "-o is for one photograph"),
+        (("photos", "--crop", "1,2,3"), "--crop is for one photograph"),
+        (("empty",), "there is no photograph in empty"),
+        (("photos/*.tiff",), "there is no photograph in photos/*.tiff"),
+    ):
+        assert encode(*words) == 2
+        assert sentence in capsys.readouterr().err
+        assert not Path("p.facelab").exists()
+    assert cli.main(["encode", "photos/a.jpg", "photos/c.jpg", "-o", "x.png"]) == 2
+    assert "--project FILE" in capsys.readouterr().err
+    Path("p.facelab").write_text("something else, longer than a header of SQLite would be, and no project of facelab at all")
+    assert encode("photos/a.jpg") == 2
+    assert "p.facelab" in capsys.readouterr().err
+
+
+def test_that_a_descent_is_played(capsys: pytest.CaptureFixture[str]) -> None:
+    assert encode("photos/a.jpg", "-q") == 0
+    short = ["--seconds", "0.6", "--back", "0.3", "--fps", "10", "--size", "64"]
+    assert cli.main(["descent", "p.facelab", "a", "-o", "d.mkv", *short]) == 0
+    with av.open("d.mkv") as video:
+        frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in video.decode(video=0)]
+    assert len(frames) == 6 + 10 + 3
+    assert frames[0].shape == (64 + 64, 64, 3)
+    with Project.open("p.facelab") as project:
+        (row,) = project.runs()
+        png = project.thumbnail(project.faces()[0].id)
+    found = np.asarray(Image.open(io.BytesIO(png or b"")).resize((64, 64))).astype(int)
+    assert np.abs(frames[5][:64] - found).mean() < 6
+    assert np.abs(frames[0][:64] - found).mean() > 8
+    assert np.abs(frames[-1][:64] - frames[0][:64]).mean() < np.abs(frames[-3][:64] - frames[0][:64]).mean()
+    assert cli.main(["descent", "p.facelab", row.id[:8], "-o", "frames", "--no-curve", "-q", *short]) == 0
+    assert len(list(Path("frames").glob("*.png"))) == 19
+    for words, sentence in (
+        (("p.facelab", "b"), "has no run 'b'; it has a"),
+        (("none.facelab", "a"), "none.facelab is not there"),
+        (("p.facelab", "a", "--seconds", "0"), "a descent takes some time"),
+    ):
+        assert cli.main(["descent", *words, "-o", "e.mp4"]) == 2
+        assert sentence in capsys.readouterr().err
+    assert not Path("e.mp4").exists()
+    assert not Path("none.facelab").exists()
+
+
+@pytest.mark.slow
+def test_that_a_killed_batch_loses_no_run() -> None:
+    words = [sys.executable, "-m", "facelab", "encode", "photos/a.jpg", "photos/c.jpg", "-p", "p.facelab", "--steps", "80"]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        if Path("p.facelab").exists():
+            with Project.open("p.facelab") as project:
+                if any(r.steps_done > 5 and project.last_checkpoint(r.id) for r in project.runs()):
+                    break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    with Project.open("p.facelab") as project:
+        assert project.check() == []
+        step = (project.last_checkpoint(project.runs()[-1].id) or (0,))[0]
+        assert step > 0
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert f"goes on after step {step} of 80" in done.stderr
+    with Project.open("p.facelab") as project:
+        assert [(r.status, r.steps_done) for r in project.runs()] == [("done", 80)] * 2
+        assert len(project.faces()) == 2
