@@ -171,9 +171,10 @@ class Generator:
         self,
         ws: ArrayLike,
         noise_mode: str | int = "const",
+        resolution: int | None = None,
+        *,
         noise: Sequence[ArrayLike] | None = None,
         noise_strength: float | ArrayLike = 1.0,
-        resolution: int | None = None,
         transform: ArrayLike | None = None,
     ) -> Pixels:
         """Draw, as pixels: uint8 [N, H, W, 3], round((x + 1) * 127.5); arguments as of `synthesize`.
