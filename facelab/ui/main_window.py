@@ -196,6 +196,13 @@ class MainWindow(QMainWindow):
         wide = max(RIGHT, round(0.27 * self.width()))
         high = min(wide + 64, round(0.56 * self.height()))  # a square picture with its title and its buttons
         self.resizeDocks(right[:2], [high, self.height() - high], Qt.Orientation.Vertical)
+        self._refresh_titles()
+
+    def _refresh_titles(self) -> None:
+        for dock in self.docks.values():
+            bar = dock.titleBarWidget()
+            if isinstance(bar, _DockTitle):
+                bar.refresh()
 
     def _docks_at(self, side: Qt.DockWidgetArea) -> list[QDockWidget]:
         return [dock for kind, dock in self.docks.items() if kind.area is side]
@@ -909,6 +916,8 @@ class MainWindow(QMainWindow):
         if self._first_show:  # sizes of docks take hold only in a window of its real size
             self._first_show = False
             QTimer.singleShot(0, self, self._place_docks)
+        else:
+            QTimer.singleShot(0, self, self._refresh_titles)
 
     # -- the end ----------------------------------------------------------------------------------------------------
     def closeEvent(self, event: QCloseEvent) -> None:
@@ -968,11 +977,11 @@ class _DockTitle(QWidget):
             if isinstance(part, QToolButton):
                 part.setIconSize(QSize(14, 14))
             row.addWidget(part, stretch)
-        dock.visibilityChanged.connect(self._refresh)
-        dock.topLevelChanged.connect(self._refresh)
-        dock.dockLocationChanged.connect(self._refresh)
+        for moved in (dock.visibilityChanged, dock.topLevelChanged, dock.dockLocationChanged):
+            moved.connect(self.refresh)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Show or hide the bar, as the dock stands alone or shares its place."""
         window = self._dock.parentWidget()
         shares = isinstance(window, QMainWindow) and any(
             not other.isHidden() for other in window.tabifiedDockWidgets(self._dock)
