@@ -591,6 +591,8 @@ class MixerPanel(Panel):
         self._mode.activated.connect(lambda _: self._noise_changed("Change noise", mode=self._mode.currentData()))
         self._noise_seed = Whole()
         self._noise_seed.setRange(0, 2**31 - 1)
+        self._noise_seed.setFixedWidth(96)
+        self._noise_seed.hide()
         self._noise_seed.setAccessibleName("Noise seed")
         self._noise_seed.setToolTip("The seed of the noise")
         self._noise_seed.valueChanged.connect(
