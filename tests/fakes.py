@@ -238,7 +238,7 @@ _ENGINE: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.Thumbnails: FakeEngine.thumbnails, jobs.Resolve: FakeEngine.resolve, jobs.FindDirections: FakeEngine.directions,
     jobs.Orthogonalise: FakeEngine.orthogonalise,
     jobs.Project: FakeEngine.project, jobs.ExportMorph: FakeEngine.write, jobs.ExportPictures: FakeEngine.write,
-    jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.SaveGenerator: FakeEngine.write_short,
+    jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.ExportDescent: FakeEngine.write, jobs.SaveGenerator: FakeEngine.write_short,
     jobs.WriteLatents: FakeEngine.write_short, jobs.ReadLatents: FakeEngine.read_latents,
 }  # fmt: skip
 

@@ -30,8 +30,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from facelab import runs
+from facelab.errors import FacelabError
 from facelab.jobs import (
     Answer,
+    ExportDescent,
     ExportMorph,
     ExportPictures,
     ExportPlane,
@@ -44,6 +47,7 @@ from facelab.jobs import (
 from facelab.latent.path import EASINGS, INTERPOLATIONS
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
+from facelab.project import RunRow
 from facelab.ui import theme
 from facelab.ui.session import Session, describe
 from facelab.ui.widgets import FaceView, MessageBar, Number, button, quiet
@@ -190,7 +194,11 @@ class ExportDialog(QDialog):
         return None
 
     def job(self) -> Job:
-        """The job, with all that is set."""
+        """The job, with all that is set.
+
+        Raises:
+            FacelabError: something that it needs cannot be read.
+        """
         raise NotImplementedError
 
     def _format_changed(self) -> None:
@@ -210,9 +218,14 @@ class ExportDialog(QDialog):
         if problem is not None:
             self.message.say(problem)
             return
+        try:
+            job = self.job()
+        except FacelabError as error:
+            self.message.say(error)
+            return
         _remember(self.target())
         self.hide()
-        ticket = self.client.submit(self.job())
+        ticket = self.client.submit(job)
         ticket.answered.connect(self._answered)
         ticket.failed.connect(self._failed)
         ticket.closed.connect(self._ended)
@@ -433,6 +446,34 @@ class ExportMorphDialog(ExportDialog):
             keys=tuple(self.keys), path=self.target(), seconds=self.seconds.value(), fps=self.fps.value(),
             size=self.side.currentData(), easing=self.easing.currentData(), interpolation=self.interpolation.currentData(),
             loop=self.loop.isChecked(),
+        )  # fmt: skip
+
+
+class ExportDescentDialog(ExportDialog):
+    """The way of an encoding as a video: its kept steps in exponential time, then back to the start."""
+
+    def __init__(self, session: Session, client: Client, row: RunRow, parent: QWidget) -> None:
+        super().__init__(session, client, "Export descent", f"{row.name} descent", VIDEOS, parent)
+        self.row = row
+        self.seconds = _number("Seconds down", 0.5, MOST_SECONDS, 6, 0.5, 1, " s")
+        self.back = _number("Seconds back", 0, MOST_SECONDS, 2, 0.5, 1, " s")
+        self.fps = _number("Pictures a second", 1, 120, 30, 1, 0, "")
+        row_of_numbers = QHBoxLayout()
+        row_of_numbers.setSpacing(theme.GRID)
+        for widget, text in ((self.seconds, "down,"), (self.back, "back,"), (self.fps, "pictures a second")):
+            row_of_numbers.addWidget(widget)
+            row_of_numbers.addWidget(quiet(text))
+        row_of_numbers.addStretch(1)
+        self.curve = QCheckBox("Draw the loss along", checked=True)
+        self.form.addRow("Run", quiet(f"{row.name}, {row.steps_done:,} steps"))
+        self.form.addRow("Length", row_of_numbers)
+        self.form.addRow("Curve", self.curve)
+        self.add_target()
+
+    def job(self) -> ExportDescent:
+        return runs.descent(
+            self.session.project, self.row, self.target(), curve=self.curve.isChecked(), seconds=self.seconds.value(),
+            back=self.back.value(), fps=self.fps.value(),
         )  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PySide6.QtCore import QPointF, Qt
 from pytestqt.qtbot import QtBot
 
-from facelab.jobs import Job, Project, ProjectionSettings, Thumbnails
+from facelab.jobs import ExportDescent, Job, Project, ProjectionSettings, Thumbnails
+from facelab.ui.dialogs import ExportDescentDialog
 from facelab.ui.panels.loss import LossPanel, moving_average, thinned, ticks
 from facelab.ui.session import Session
 from facelab.worker import Client
@@ -185,3 +186,24 @@ def test_that_curves_are_exported_as_numbers_picture_and_drawing(
     assert "<svg" in (tmp_path / "loss.svg").read_text(encoding="utf-8")
     panel.export(tmp_path / "nowhere" / "loss.csv")
     assert "does not exist" in panel._messages.text
+
+
+def test_that_a_descent_is_exported_as_a_video(
+    qtbot: QtBot, panel: LossPanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[ExportDescent]]
+) -> None:
+    panel._export_descent()
+    assert "choose a run" in panel._messages.text.lower()
+    run(panel, "anna")
+    qtbot.waitUntil(finished(panel, "anna"), timeout=20_000)
+    panel._export_descent()
+    dialog = panel.findChild(ExportDescentDialog)
+    assert dialog is not None
+    dialog.path.setText(str(tmp_path / "way.mp4"))
+    dialog.back.setValue(0)
+    qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(jobs_of(ExportDescent)), timeout=5000)
+    (job,) = jobs_of(ExportDescent)
+    assert job.steps == tuple(panel.session.project.kept_steps("anna"))
+    assert job.losses is not None
+    assert len(job.losses) == 80
+    assert (job.back, job.path) == (0, tmp_path / "way.mp4")

@@ -35,7 +35,7 @@ from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.runs import is_zero_run
 from facelab.ui import theme
-from facelab.ui.dialogs import ask_save, folder, free_name
+from facelab.ui.dialogs import ExportDescentDialog, ask_save, folder, free_name
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session
 from facelab.ui.widgets import EmptyState, FaceView, button, quiet, tool
@@ -251,6 +251,8 @@ class LossPanel(Panel):
         menu = QMenu(export)
         for suffix, text in ((".png", "Picture (PNG)…"), (".svg", "Drawing (SVG)…"), (".csv", "Numbers (CSV)…")):
             menu.addAction(text, partial(self._ask_export, suffix))
+        menu.addSeparator()
+        menu.addAction("Descent as a video…", self._export_descent)
         export.setMenu(menu)
         export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.note = quiet("", small=True)
@@ -670,6 +672,24 @@ class LossPanel(Panel):
     def _ask_export(self, suffix: str) -> None:
         name = {".png": "Pictures (*.png)", ".svg": "Drawings (*.svg)", ".csv": "Tables (*.csv)"}[suffix]
         ask_save(self, "Export the loss", name, free_name(folder() / f"loss{suffix}"), self.export)
+
+    def _export_descent(self) -> None:
+        """The run that is chosen in the legend, or else the newest that is drawn."""
+        row = self.legend.currentItem()
+        shown = [c.run for c in self.curves.values() if c.shown]
+        name = row.data(ROW) if row is not None else shown[-1] if shown else None
+        try:
+            found = next((r for r in self.session.project.runs() if r.id == name), None)
+        except FacelabError as error:
+            self.say(error)
+            return
+        info = self.session.generator
+        if found is None:
+            self.say("choose a run in the list first")
+        elif info is None or found.generator != info.sha256:
+            self.say("this run belongs to another generator; open that one to play it")
+        else:
+            ExportDescentDialog(self.session, self.client, found, self).open()
 
     def export(self, path: Path) -> None:
         """Write the plot as .png or .svg, or the numbers of the shown runs as .csv, by the suffix."""
