@@ -82,10 +82,10 @@ class _CommandLine(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         c = theme.colours()
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)  # type: ignore[attr-defined]
-        rect = option.rect.adjusted(theme.GRID, 0, -theme.GRID, 0)  # type: ignore[attr-defined]
+        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+        rect = option.rect.adjusted(theme.GRID, 0, -theme.GRID, 0)
         if chosen:
-            painter.fillRect(option.rect, QColor(c.accent))  # type: ignore[attr-defined]
+            painter.fillRect(option.rect, QColor(c.accent))
         middle = Qt.AlignmentFlag.AlignVCenter
         name = index.data()
         painter.setPen(QColor(c.on_accent if chosen else c.text))

@@ -53,10 +53,10 @@ from facelab import assets, jobs
 from facelab.errors import FacelabError, MissingPart
 from facelab.files import replacing
 from facelab.jobs import Answer, GeneratorInfo
+from facelab.latent.as_python import as_python
 from facelab.latent.recipe import Recipe
 from facelab.project import Project
 from facelab.ui import dialogs, theme
-from facelab.ui.as_python import as_python
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.panels import PANELS, Panel
 from facelab.ui.panels.directions import DirectionsPanel
@@ -77,7 +77,11 @@ MEMORY_MS = 2000
 NOTE_MS = 6000  # how long a note stays in the status line
 LAYOUT_VERSION = 1  # of the docks' saved state; one of another version is not restored
 FIRST_SIZE = QSize(1280, 800)
-LEFT, RIGHT, BOTTOM = 216, 376, 168  # px, of the dock areas at first, in the smallest window; wider ones give them a share
+LEFT, RIGHT, BOTTOM = (
+    216,
+    376,
+    168,
+)  # px, of the dock areas at first, in the smallest window; wider ones give them a share
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +102,9 @@ class MainWindow(QMainWindow):
         self.setDockNestingEnabled(True)
         self.setTabPosition(Side.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         self.setDockOptions(
-            QMainWindow.DockOption.AnimatedDocks | QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks
+            QMainWindow.DockOption.AnimatedDocks
+            | QMainWindow.DockOption.AllowNestedDocks
+            | QMainWindow.DockOption.AllowTabbedDocks
         )
         for corner, side in (
             (Qt.Corner.BottomLeftCorner, Side.LeftDockWidgetArea),
@@ -162,7 +168,9 @@ class MainWindow(QMainWindow):
         library = self.panel(LibraryPanel)
         library.slot_asked.connect(self.panel(MixerPanel).put)
         library.anchor_asked.connect(self.panel(PlanePanel).set_anchor)
-        self.panel(DirectionsPanel).axis_asked.connect(lambda name, direction: self.show_panel(PlanePanel).set_axis(name, direction))
+        self.panel(DirectionsPanel).axis_asked.connect(
+            lambda name, direction: self.show_panel(PlanePanel).set_axis(name, direction)
+        )
         for panel in self.panels.values():
             if isinstance(panel, FacesPanel):
                 panel.slot_asked.connect(self.panel(MixerPanel).put)
@@ -278,11 +286,17 @@ class MainWindow(QMainWindow):
         self.copy = make("&Copy picture", self._copy, "Ctrl+C", icon="copy", needs_face=True)
         self.copy_python = make("Copy as P&ython", self._copy_python, "Ctrl+Shift+C", needs_face=True)
         self.paste = make("&Paste", self._paste, "Ctrl+V")
-        self.random_face = make("&Random face", self._random_face, "Ctrl+R", icon="shuffle", tip="Another random face", needs_face=True)
-        self.surprise = make("&Surprise me", lambda: self.session.surprise(np.random.default_rng()), "Ctrl+Shift+R", needs_face=True)
+        self.random_face = make(
+            "&Random face", self._random_face, "Ctrl+R", icon="shuffle", tip="Another random face", needs_face=True
+        )
+        self.surprise = make(
+            "&Surprise me", lambda: self.session.surprise(np.random.default_rng()), "Ctrl+Shift+R", needs_face=True
+        )
         self.keep = make("&Keep face in library", self._keep, "Ctrl+D", icon="star", needs_face=True)
         self.settings_action = make("&Settings…", lambda: SettingsDialog(self.session, self).open(), "Ctrl+,")
-        self.find_command = make("&Find command…", self._palette, ("Ctrl+K", "Ctrl+Shift+P"), icon="command", tip="Find a command")
+        self.find_command = make(
+            "&Find command…", self._palette, ("Ctrl+K", "Ctrl+Shift+P"), icon="command", tip="Find a command"
+        )
         self.shortcuts = make("&Shortcuts", self._shortcuts, "F1")
         self.about = make("&About facelab", self._about)
         self.reset_layout = make("&Reset layout", self._reset_layout)
@@ -325,7 +339,20 @@ class MainWindow(QMainWindow):
             "&File", self.new_project, self.open_project_action, self._recent, self.save_project_as, None, self.import_photo,
             self.import_files, None, self.export_picture, self.export_morph, self.save_face, None, self.settings_action, self.quit,
         )  # fmt: skip
-        menu("&Edit", self.undo, self.redo, self._history, None, self.copy, self.copy_python, self.paste, None, self.random_face, self.surprise, self.keep)
+        menu(
+            "&Edit",
+            self.undo,
+            self.redo,
+            self._history,
+            None,
+            self.copy,
+            self.copy_python,
+            self.paste,
+            None,
+            self.random_face,
+            self.surprise,
+            self.keep,
+        )
         view = menu("&View")
         for number, (kind, panel) in enumerate(self.panels.items(), 1):
             view.addAction(self._panel_action(number, kind, panel))
@@ -578,7 +605,9 @@ class MainWindow(QMainWindow):
         if isinstance(answer, GeneratorInfo):
             self._missing = None
             if path is not None:
-                self._configure(recent_generators=self.session.settings.remember("recent_generators", path).recent_generators)
+                self._configure(
+                    recent_generators=self.session.settings.remember("recent_generators", path).recent_generators
+                )
             self.session.open_generator(answer)
             self.note(f"Opened {answer.name}")
 
@@ -638,11 +667,28 @@ class MainWindow(QMainWindow):
             self.note("Copied the picture")
 
     def _copy_python(self) -> None:
-        recipe, info = self.session.state.recipe, self.session.generator
-        if recipe is None or info is None:
+        """Copy the lines that draw the current face through the Python API; noise of its own is worked out first."""
+        recipe = self.session.state.recipe
+        if recipe is None:
             return
+        if recipe.noise.mode == "own" and any(code.noise for code in recipe.sources):
+            ticket = self.client.submit(jobs.Resolve(recipes=(recipe,)))
+            ticket.answered.connect(partial(self._copy_lines, recipe))
+            ticket.failed.connect(self.say)
+        else:
+            self._copy_lines(recipe)
+
+    def _copy_lines(self, recipe: Recipe, answer: Answer | None = None) -> None:
+        info = self.session.generator
+        if info is None or info.sha256 != recipe.generator:
+            return
+        noise = answer.codes[0].noise if isinstance(answer, jobs.Codes) else None
+        embedded = info.path is None or Path(info.path) == assets.resource(assets.EMBEDDED_GENERATOR)
         try:
-            text = as_python(recipe, info)
+            text = as_python(
+                recipe, num_ws=info.num_ws, w_dim=info.w_dim, path=None if embedded else info.path, noise=noise,
+                title=describe(recipe),
+            )  # fmt: skip
         except FacelabError as error:
             self.say(error)
             return
@@ -672,7 +718,7 @@ class MainWindow(QMainWindow):
             self._pasted = tempfile.TemporaryDirectory(prefix="facelab-")
         count = len(list(Path(self._pasted.name).iterdir())) + 1
         path = Path(self._pasted.name) / f"pasted {count}.png"
-        if image.isNull() or not image.save(str(path), "PNG"):  # type: ignore[call-overload]
+        if image.isNull() or not image.save(str(path), "PNG"):
             self.say("the picture cannot be read; save it to a file and drop that")
         else:
             self.show_panel(EncodePanel).open_photo(path)
@@ -834,7 +880,7 @@ class MainWindow(QMainWindow):
         self._history.clear()
         first = max(0, stack.index() - 12)
         for index in range(stack.count() - 1, first - 1, -1):
-            command: QUndoCommand = stack.command(index)  # type: ignore[assignment]
+            command: QUndoCommand = stack.command(index)
             action = self._history.addAction(command.text())
             action.setCheckable(True)
             action.setChecked(index == stack.index() - 1)
@@ -925,7 +971,9 @@ class MainWindow(QMainWindow):
         if running and not self._sure:
             event.ignore()
             what = "An encoding or export is" if len(running) == 1 else f"{len(running)} encodings and exports are"
-            box = QMessageBox(QMessageBox.Icon.Question, "Quit facelab", f"{what} still at work. Stop and quit?", parent=self)
+            box = QMessageBox(
+                QMessageBox.Icon.Question, "Quit facelab", f"{what} still at work. Stop and quit?", parent=self
+            )
             box.setInformativeText("An encoding can be taken up again later; an export starts anew.")
             box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             stop = box.addButton("Stop and quit", QMessageBox.ButtonRole.AcceptRole)

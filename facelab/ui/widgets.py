@@ -68,7 +68,7 @@ def recipe_of(mime: QMimeData) -> Recipe | None:
     if not mime.hasFormat(RECIPE_MIME):
         return None
     try:
-        return Recipe.from_json(mime.data(RECIPE_MIME).data().decode("utf-8"))
+        return Recipe.from_json(bytes(mime.data(RECIPE_MIME).data()).decode("utf-8"))
     except (FacelabError, UnicodeDecodeError, json.JSONDecodeError):
         return None
 
@@ -521,9 +521,11 @@ class ValueSlider(QWidget):
     def set_value(self, value: float) -> None:
         """Show a value; not a change by a person, so no signal."""
         self._value = float(value)
-        for widget, shown in ((self.slider, self._to_slider(value)), (self.number, value)):
+        for widget in (self.slider, self.number):
             widget.blockSignals(True)
-            widget.setValue(shown)
+        self.slider.setValue(self._to_slider(value))
+        self.number.setValue(value)
+        for widget in (self.slider, self.number):
             widget.blockSignals(False)
         self.slider.update()
 
@@ -786,7 +788,13 @@ class Section(QWidget):
     folded = Signal(bool)
 
     def __init__(
-        self, title: str, *, folded: bool = False, tip: str = "", indent: int = 4 * theme.GRID, parent: QWidget | None = None
+        self,
+        title: str,
+        *,
+        folded: bool = False,
+        tip: str = "",
+        indent: int = 4 * theme.GRID,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.head = QToolButton()
@@ -798,7 +806,7 @@ class Section(QWidget):
         self.head.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.head.setIconSize(QSize(14, 14))
         self.head.setStyleSheet("text-align: left; font-weight: 600;")
-        self.head.clicked.connect(lambda: self.set_folded(not self._folded))
+        self.head.clicked.connect(self._turn)
         self.content = QWidget()
         self.body = QVBoxLayout(self.content)
         self.body.setContentsMargins(indent, 0, 0, 0)
@@ -818,7 +826,11 @@ class Section(QWidget):
         self._folded = not folded
         self.set_folded(folded)
 
+    def _turn(self) -> None:
+        self.set_folded(not self._folded)
+
     def set_folded(self, folded: bool) -> None:
+        """Hide or show what is below the heading."""
         if folded == self._folded:
             return
         self._folded = folded

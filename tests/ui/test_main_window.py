@@ -122,7 +122,9 @@ def test_that_every_control_has_a_name_for_a_screen_reader_and_can_be_reached(wi
     for widget in window.findChildren(QWidget):
         if not isinstance(widget, kinds) or isinstance(widget, QScrollBar):
             continue
-        inner = isinstance(widget.parent(), QAbstractSpinBox | QComboBox | QLineEdit) or widget.objectName().startswith("qt_")
+        inner = isinstance(widget.parent(), QAbstractSpinBox | QComboBox | QLineEdit) or widget.objectName().startswith(
+            "qt_"
+        )
         if inner or (
             isinstance(widget, QAbstractButton) and type(widget).__name__ in ("CloseButton", "QDockWidgetTitleButton")
         ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QStringListModel, Qt, QTimer
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPolygonF
-from PySide6.QtWidgets import QCompleter, QHBoxLayout, QLineEdit, QListWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCompleter, QHBoxLayout, QLineEdit, QListView, QListWidget, QVBoxLayout, QWidget
 
 from facelab.errors import FacelabError
 from facelab.jobs import Answer, Codes, GeneratorInfo, Images, Resolve, Thumbnails
@@ -35,6 +35,8 @@ class Line(QLineEdit):
         self._completer = QCompleter(self._words, self)
         self._completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self._completer.setWidget(self)
+        self._popup = QListView()
+        self._completer.setPopup(self._popup)
         self._completer.activated.connect(self._insert)
         self.textEdited.connect(lambda _: self._complete())
 
@@ -51,7 +53,7 @@ class Line(QLineEdit):
 
     def _complete(self) -> None:
         word = self.word()
-        popup = self._completer.popup()
+        popup = self._popup
         if len(word.strip("'")) < 1 or word.isdigit():
             popup.hide()
             return

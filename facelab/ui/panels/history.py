@@ -115,11 +115,11 @@ class _Step(QStyledItemDelegate):
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         c, stack = theme.colours(), self._panel.session.stack
-        rect: QRect = option.rect  # type: ignore[attr-defined]
+        rect: QRect = option.rect
         current, undone = index.row() == stack.index(), index.row() > stack.index()
         if current:
             painter.fillRect(rect, QColor(c.accent))
-        elif option.state & QStyle.StateFlag.State_MouseOver:  # type: ignore[attr-defined]
+        elif option.state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(rect, QColor(c.hover))
         place = QRect(rect.left() + theme.GRID, rect.top() + theme.GRID // 2, SIDE, SIDE)
         picture = self._panel.picture(self._panel.recipe(index.row()))

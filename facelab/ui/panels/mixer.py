@@ -43,7 +43,8 @@ def shares(recipe: Recipe, slots: int, num_ws: int) -> Floats:
     for row, weights in zip(table, recipe.weights, strict=False):
         row[:] = weights
     total = table.sum(0)
-    return np.divide(table, total, out=np.zeros_like(table), where=np.abs(total) > 1e-6)
+    result: Floats = np.divide(table, total, out=np.zeros_like(table), where=np.abs(total) > 1e-6)
+    return result
 
 
 def mixed(recipe: Recipe, slots: Sequence[Recipe | None], table: Floats) -> Recipe:
@@ -238,7 +239,7 @@ class MixerPanel(Panel):
         menu.addAction("Random face", partial(self.random, index))
         face = slot.face.recipe
         if index > 0:
-            take = menu.addAction("Make it the current face", lambda: self.session.take(face, "Take face"))
+            take = menu.addAction("Make it the current face", lambda: self.session.take(face) if face else None)
             take.setEnabled(face is not None)
             gone = menu.addAction("Clear" if len(self._slots) <= FEWEST_SLOTS else "Remove", partial(self.clear, index))
             gone.setEnabled(face is not None or len(self._slots) > FEWEST_SLOTS)
@@ -378,7 +379,9 @@ class MixerPanel(Panel):
         self._show_locks()
 
     def _lock(self, grid: QGridLayout, line: int, rows: range, name: str, slots: int) -> QToolButton:
-        made = tool(f"Lock {name}", "unlock", tip=f"Lock {name}: random faces and surprises leave it alone", checkable=True)
+        made = tool(
+            f"Lock {name}", "unlock", tip=f"Lock {name}: random faces and surprises leave it alone", checkable=True
+        )
         made.setIconSize(QSize(14, 14))
         made.clicked.connect(lambda on: self.session.lock(rows, on))
         grid.addWidget(made, line, slots + 1)
@@ -450,7 +453,7 @@ class MixerPanel(Panel):
     def _set_table(self, text: str, table: Floats, merge: object = None) -> None:
         state = self.session.state
         if state.recipe is not None:
-            self.session.edit(text, merge=merge, recipe=mixed(state.recipe, state.slots, table))  # type: ignore[arg-type]
+            self.session.edit(text, merge=merge, recipe=mixed(state.recipe, state.slots, table))
 
     def _layer_moved(self, source: int, layer: int, value: float) -> None:
         rows = range(layer, layer + 1)
