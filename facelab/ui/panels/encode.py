@@ -40,13 +40,14 @@ from PySide6.QtWidgets import (
 )
 
 from facelab import runs
-from facelab.assets import SAMPLE_PHOTO, resource
-from facelab.errors import FacelabError
+from facelab.assets import EMBEDDED_ENCODER, EMBEDDED_GENERATOR, SAMPLE_PHOTO, resource
+from facelab.errors import FacelabError, MissingPart
 from facelab.jobs import (
     Answer,
     Codes,
     Cropped,
     CropPhoto,
+    GeneratorInfo,
     Images,
     OpenPhoto,
     PhotoOpened,
@@ -536,6 +537,14 @@ class EncodePanel(Panel):
         for item in self.items:
             if item.run is None:
                 item.cut = None  # another generator may have another size
+        place = self.start.findData("encoder")
+        if _has_encoder(self.session.generator) and place < 0:
+            self.start.addItem("Encoder's guess", "encoder")
+            self.start.setItemData(
+                self.start.count() - 1, "From what facelab's own encoder reads in the photograph", Qt.ItemDataRole.ToolTipRole
+            )
+        elif not _has_encoder(self.session.generator) and place >= 0:
+            self.start.removeItem(place)
         self._show_unfinished()
         self._show()
 
@@ -984,6 +993,15 @@ class EncodePanel(Panel):
 
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
+
+
+def _has_encoder(info: GeneratorInfo | None) -> bool:
+    """Whether facelab's encoder knows a generator: only that which comes with facelab."""
+    try:
+        resource(EMBEDDED_ENCODER)
+        return info is not None and (info.path is None or Path(info.path) == resource(EMBEDDED_GENERATOR))
+    except MissingPart:
+        return False
 
 
 def pixels_of(image: QImage) -> Pixels:
