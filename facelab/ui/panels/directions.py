@@ -50,7 +50,7 @@ from facelab.ui.widgets import (
 from facelab.worker import Client
 
 LABEL = 132  # px
-SHARE = 38  # px
+SHARE = 46  # px
 REACH = 4.0  # sigmas to each side; numbers go further
 END = 2.5  # sigmas, of the two faces that a direction shows when it is pointed at
 COUNT = 10  # found at once
