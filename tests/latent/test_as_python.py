@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from facelab.errors import BadArgument
 from facelab.jobs import GeneratorInfo, Images, OpenGenerator, Render, Resolve
 from facelab.latent.as_python import as_python
 from facelab.latent.code import Code, Direction
-from facelab.latent.recipe import Applied, Noise, Recipe
+from facelab.latent.recipe import Applied, Noise, Recipe, Transform
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,60 @@ def test_that_the_lines_draw_the_same_pixels(
     exec(compile(lines, "<lines>", "exec"), space)
     np.testing.assert_array_equal(space["pixels"][0], drawn.pixels[0])
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "face.png")), drawn.pixels[0])
+
+
+def drawn_alike(engine: Any, recipe: Recipe, info: GeneratorInfo, folder: Path) -> str:
+    """Run the lines of a recipe of a generator from a file, compare what they draw, and give them back."""
+    drawn = next(a for a in answers(engine, Render(recipes=(recipe,))) if isinstance(a, Images) and a.final)
+    noise = answers(engine, Resolve(recipes=(recipe,)))[0].codes[0].noise if recipe.noise.mode == "own" else None
+    lines = as_python(recipe, num_ws=info.num_ws, w_dim=info.w_dim, path=info.path, noise=noise)
+    space: dict[str, Any] = {}
+    with contextlib.chdir(folder):
+        exec(compile(lines, "<lines>", "exec"), space)
+    np.testing.assert_array_equal(space["pixels"][0], drawn.pixels[0])
+    return lines
+
+
+def opened(engine: Any, folder: Path, network: Any) -> GeneratorInfo:
+    import torch
+
+    from facelab import checkpoints
+
+    with torch.no_grad():
+        for name, tensor in network.state_dict(keep_vars=True).items():
+            if name.endswith("noise_strength"):
+                tensor.fill_(0.4)
+    checkpoints.save(network, folder / "it's tiny.safetensors")
+    found = answers(engine, OpenGenerator(path=folder / "it's tiny.safetensors"))[-1]
+    assert isinstance(found, GeneratorInfo)
+    return found
+
+
+def test_that_noise_and_classes_of_another_generator_are_drawn_alike(engine: Any, tmp_path: Path) -> None:
+    from facelab import nets
+
+    shape = {"resolution": 16, "channels": [8, 8, 8], "z_dim": 16, "w_dim": 16, "c_dim": 3, "mapping_features": [16, 16]}
+    info = opened(engine, tmp_path, nets.build("stylegan2", shape, seed=4))
+    noise = tuple(random(*one, by=i) for i, one in enumerate(info.noise_shapes))
+    a = Code(array=random(info.num_ws, 16), space="w+", generator=info.sha256, noise=noise)
+    b = Code.from_seed(5, 16, info.sha256, 2)
+    none = drawn_alike(engine, Recipe.of(b).change(noise=Noise("none")), info, tmp_path)
+    assert "np.eye(g.c_dim)[[2]]" in none
+    for recipe in (
+        Recipe.of(b), Recipe.of(a), Recipe.of(b).change(noise=Noise("seed", 9, (0.7,))), Recipe.of(b).change(noise=Noise("own")),
+        Recipe(sources=(a, b), weights=((0.3,), (0.7,)), noise=Noise("own", strength=(1.5,))),
+    ):  # fmt: skip
+        drawn_alike(engine, recipe, info, tmp_path)
+
+
+def test_that_the_position_of_stylegan3_is_drawn_alike(engine: Any, tmp_path: Path) -> None:
+    from tests.checkpoints import examples
+
+    info = opened(engine, tmp_path, examples.stylegan3())
+    recipe = Recipe.of(Code.from_seed(1, info.z_dim, info.sha256)).change(psi=(0.5,))
+    still = drawn_alike(engine, recipe, info, tmp_path)
+    assert "transform" not in still
+    drawn_alike(engine, recipe.change(transform=Transform(0.1, -0.2, 30.0)), info, tmp_path)
 
 
 def test_that_a_seed_is_written_as_a_person_would(info: GeneratorInfo) -> None:

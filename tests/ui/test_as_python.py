@@ -1,84 +1,76 @@
-"""The lines that are copied draw the face that is seen."""
+"""Copy as Python in the window: the lines are on the clipboard, or a sentence says why not."""
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
-from facelab.errors import BadArgument
-from facelab.jobs import GeneratorInfo, OpenGenerator, Render
-from facelab.latent.code import Code, Direction
-from facelab.latent.recipe import Applied, Noise, Recipe, Transform
-from facelab.ui.as_python import as_python
+from facelab.assets import EMBEDDED_GENERATOR, resource
+from facelab.jobs import Job, Resolve
+from facelab.latent.code import Code
+from facelab.latent.recipe import Recipe
+from facelab.ui.main_window import MainWindow
+from facelab.ui.session import Session
+from facelab.worker import Client
 from tests import fakes
 
-
-def code(seed: int, sha: str = fakes.SHA, dim: int = fakes.Z_DIM) -> Code:
-    return Code.from_seed(seed, dim, sha)
+Idle = Callable[[], None]
 
 
-def recipes(info: GeneratorInfo) -> dict[str, Recipe]:
-    random = np.random.RandomState(3)
-    w = Code(array=info.w_avg + 0.3 * random.randn(info.w_dim).astype(np.float32), space="w", generator=info.sha256)
-    full = Code(
-        array=info.w_avg + 0.3 * random.randn(info.num_ws, info.w_dim).astype(np.float32),
-        space="w+", generator=info.sha256, noise=tuple(random.randn(*s) for s in info.noise_shapes),
-    )  # fmt: skip
-    z = Code(array=random.randn(info.z_dim), space="z", generator=info.sha256)
-    axis = Direction(
-        name="a # \n name", vector=np.eye(info.w_dim, dtype=np.float32)[3], sigma=0.4, generator=info.sha256
-    )
-    seed = code(7, info.sha256, info.z_dim)
-    ramp = tuple(np.linspace(0, 1, info.num_ws).round(6).tolist())
-    return {
-        "a seed": Recipe.of(seed),
-        "every space, mixed by layer": Recipe(sources=(seed, w, z), weights=(ramp, ramp[::-1], (0.5,))),
-        "psi with a cutoff": Recipe(sources=(seed,), psi=(0.6,), cutoff=5),
-        "psi by layer": Recipe(sources=(full,), psi=ramp),
-        "directions": Recipe(sources=(seed,), directions=(Applied(axis, 2.5, (2, 6)), Applied(axis, -1.0))),
-        "seeded noise": Recipe(sources=(seed,), noise=Noise("seed", 5, (1.5,))),
-        "no noise": Recipe(sources=(seed,), noise=Noise("none")),
-        "its own noise": Recipe.of(full),
-    }
+@pytest.fixture
+def window(qtbot: QtBot, session: Session, client: Client, engine: fakes.FakeEngine, idle: Idle) -> Iterator[MainWindow]:
+    made = MainWindow(session, client)
+    made.start()
+    idle()
+    yield made
+    idle()
+    made._measure.stop()
+    made.deleteLater()
 
 
-@pytest.mark.parametrize("name", recipes(fakes.info()))
-def test_that_the_lines_are_python_that_only_needs_the_api(name: str) -> None:
-    text = as_python(recipes(fakes.info())[name], fakes.info())
-    compile(text, name, "exec")
-    assert text.count("facelab.open()") == 1
+def copied(window: MainWindow, idle: Idle) -> str:
+    QApplication.clipboard().clear()
+    window.copy_python.trigger()
+    idle()
+    return QApplication.clipboard().text()
 
 
-def test_that_a_transform_is_written_as_its_matrix() -> None:
-    moved = Recipe(sources=(code(1),), transform=Transform(0.1, 0.0, 90.0))
-    assert "transform=transform" in as_python(moved, fakes.info())
+def test_that_the_lines_of_the_current_face_are_copied(window: MainWindow, session: Session, idle: Idle) -> None:
+    session.change("psi", psi=(0.5,))
+    text = copied(window, idle)
+    assert "RandomState(0)" in text
+    assert "np.float32(0.5)" in text
+    assert "facelab.open()" in text
+    compile(text, "<lines>", "exec")
 
 
-def test_that_a_path_is_quoted() -> None:
-    text = as_python(Recipe.of(code(1)), fakes.info(path="/models/it's.pkl"))
-    assert 'facelab.open("/models/it\'s.pkl")' in text
+def test_that_the_embedded_generator_needs_no_path_and_a_file_its_own(
+    window: MainWindow, session: Session, idle: Idle
+) -> None:
+    session.open_generator(fakes.info(path=str(resource(EMBEDDED_GENERATOR))))
+    assert "facelab.open()" in copied(window, idle)
+    session.open_generator(fakes.info(path="/models/it's.pkl"))
+    assert 'facelab.open("/models/it\'s.pkl")' in copied(window, idle)
 
 
-def test_that_what_the_api_cannot_do_is_refused_in_a_sentence() -> None:
-    with pytest.raises(BadArgument, match="tuned"):
-        as_python(Recipe(sources=(code(1),), tuning="ab" * 32), fakes.info())
+def test_that_noise_of_its_own_is_worked_out_by_the_worker(
+    window: MainWindow, session: Session, idle: Idle, jobs_of: Callable[[type[Job]], list[Job]]
+) -> None:
+    noise = tuple(np.zeros(shape, np.float32) for shape in fakes.info().noise_shapes)
+    code = Code(array=np.zeros(fakes.W_DIM, np.float32), space="w", generator=fakes.SHA, noise=noise)
+    session.take(Recipe.of(code))
+    idle()
+    copied(window, idle)
+    assert [job.recipes for job in jobs_of(Resolve) if isinstance(job, Resolve)][-1] == (Recipe.of(code),)
 
 
-@pytest.mark.slow
-def test_that_the_lines_draw_the_face() -> None:
-    from facelab.engine.engine import TorchEngine
-
-    engine = TorchEngine("cpu")
-    try:
-        (info,) = [a for a in engine.run(OpenGenerator(), threading.Event()) if isinstance(a, GeneratorInfo)]
-        for name, recipe in recipes(info).items():
-            *_, seen = engine.run(Render(recipes=(recipe,)), threading.Event())
-            space: dict[str, Any] = {}
-            exec(as_python(recipe, info), space)
-            away = np.abs(space["pixels"].astype(int) - seen.pixels[0].astype(int))  # type: ignore[union-attr]
-            assert away.max() <= 2, name
-    finally:
-        engine.close()
+def test_that_what_cannot_be_written_is_said_beside_it(window: MainWindow, session: Session, idle: Idle) -> None:
+    assert session.state.recipe is not None
+    session.take(session.state.recipe.change(tuning="ab" * 32))
+    idle()
+    assert copied(window, idle) == ""
+    assert "tuned" in window._messages.text

@@ -53,7 +53,7 @@ class _Zero(QWidget):
         super().__init__()
         self.face = FaceView(name)
         self.face.setMinimumSize(96, 96)
-        self.face.setMaximumSize(320, 320)
+        self.face.setMaximumHeight(320)
         self.title = heading(name)
         self.title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.what = quiet(what, wrap=True)
