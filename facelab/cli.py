@@ -41,12 +41,17 @@ from facelab.jobs import (
     ExportPictures,
     ExportPlane,
     GeneratorInfo,
+    Images,
     Job,
     ListCatalogue,
+    OpenPhoto,
+    PasteBack,
+    PhotoOpened,
     Progress,
     ProjectionSettings,
     ReadLatents,
     Resolve,
+    Thumbnails,
     WriteLatents,
     Written,
 )
@@ -322,6 +327,54 @@ def _descent(options: argparse.Namespace, keep: Keep) -> None:
     with _engine(options) as (engine, _):
         _work(engine, job, options)
     _told(options, [options.output])
+
+
+def _paste(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab.engine.desk import Desk
+
+    _check_folder(options.output)
+    desk = Desk()
+    with _engine(options) as (engine, model):
+        recipe, quad = _pasted(engine, model, options)
+        if quad is None:
+            quad = _quad(desk, options)
+        job = Thumbnails(recipes=(_styled(recipe, options, model),), resolution=model.network.resolution)
+        (drawn,) = [a.pixels for a in _answers(engine, job, options) if isinstance(a, Images) and a.final]
+    paste = PasteBack(
+        photo=options.photo, quad=quad, pixels=drawn[0], path=options.output, feather=options.feather, mask=options.mask
+    )
+    for _ in _answers(desk, paste, options):
+        pass
+    _told(options, [options.output])
+
+
+def _pasted(engine: TorchEngine, model: Model, options: argparse.Namespace) -> tuple[Recipe, Any]:
+    """The face to paste, of a file or of the project's library, and its crop where the project knows it."""
+    from facelab import runs
+
+    if options.project is None:
+        return _face(engine, model, options.face, options), None
+    with _project(options.project) as project:
+        rows = [] if Path(options.face).exists() else [row for row in project.faces() if row.name == options.face]
+        recipe = project.recipe(rows[0].id) if rows else _face(engine, model, options.face, options)
+        found = (project.photo(rows[0].id) if rows else None) or runs.photo_of(project, recipe)
+    return recipe, None if found is None or options.crop is not None else found[1]
+
+
+def _quad(desk: Engine, options: argparse.Namespace) -> Any:
+    """Where the face of a photograph is: as told, or as found."""
+    from facelab.faces.align import quad_at
+
+    if options.crop is not None:
+        x, y, side, angle = options.crop
+        return quad_at((x, y), side, angle)
+    _notice(options)
+    (opened,) = [a for a in _answers(desk, OpenPhoto(path=options.photo), options) if isinstance(a, PhotoOpened)]
+    if not opened.faces:
+        raise PictureError(opened.message.replace("place the crop by hand", "give its place with --crop"))
+    if options.number >= len(opened.faces):
+        raise BadArgument(f"{options.photo.name!r} shows {len(opened.faces)} faces, numbered from 0, the largest")
+    return opened.faces[options.number].quad
 
 
 def _info(options: argparse.Namespace, keep: Keep) -> None:
@@ -759,7 +812,7 @@ def _parser() -> argparse.ArgumentParser:
             help=about,
             description=about[0].upper() + about[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=FACES if describe in (_render_options, _plane_options, _morph_options) else None,
+            epilog=FACES if describe in (_render_options, _plane_options, _morph_options, _paste_options) else None,
         )
         command.set_defaults(run=run)
         common = command.add_argument_group("in general")
@@ -925,6 +978,23 @@ def _descent_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-curve", action="store_true", help="without the loss curve under the picture")
 
 
+def _paste_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("face", metavar="FACE", help="see below; with --project also the name of a face of its library")
+    command.add_argument("photo", type=Path, metavar="PHOTO", help="the photograph that it was encoded from")
+    _output(command, ".png, .jpg or .webp, marked as a photograph with a generated part")
+    command.add_argument("-p", "--project", type=Path, metavar="FILE", help="the .facelab that knows where the face was")
+    command.add_argument(
+        "--face", dest="number", type=_count(0, 1000), default=0, metavar="N",
+        help="without --project: which face of the photograph, the largest is 0",
+    )  # fmt: skip
+    command.add_argument(
+        "--crop", type=_four, metavar="X,Y,SIZE[,ANGLE]", help="or its place: centre and side in pixels, degrees clockwise"
+    )
+    command.add_argument("--feather", type=_finite, default=0.1, metavar="S", help="share of the side that fades in (0.1)")
+    command.add_argument("--mask", action="store_true", help="only the face itself, without hair and background")
+    _look_options(command)
+
+
 def _info_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="a generator, face or file of latents; else facelab's own"
@@ -964,6 +1034,7 @@ COMMANDS: dict[
     "encode": (_encode, "find the faces of photographs in the generator", _encode_options),
     "morph": (_morph, "write a video that goes from face to face", _morph_options),
     "descent": (_descent, "write a video of how a face was found", _descent_options),
+    "paste": (_paste, "set a face back into the photograph that it came from", _paste_options),
     "info": (_info, "tell what a file is", _info_options),
     "catalogue": (_catalogue, "list well-known checkpoints and their terms", _catalogue_options),
     "download": (_download, "fetch a checkpoint of the catalogue; goes on where it broke off", _download_options),

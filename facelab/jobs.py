@@ -723,6 +723,29 @@ class CropPhoto(Job):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class PasteBack(Job):
+    """Set a picture into the photograph that it came from, and write that; answers with ``Progress``..., ``Written``.
+
+    Attributes:
+        photo: the photograph.
+        quad: the crop [4, 2] that the picture stands for.
+        pixels: the picture, uint8 [S, S, 3].
+        path: .png, .jpg or .webp.
+        feather: over which share of the side, from the edge inwards, the picture fades in.
+        mask: take only the face itself, the hull of its landmarks, and leave hair and background as they were.
+    """
+
+    kind = "side"
+    doing = "setting a face into its photograph"
+    photo: Path
+    quad: Floats
+    pixels: Pixels
+    path: Path
+    feather: float = 0.1
+    mask: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LookAtFile(Job):
     """Tell what a dropped file is, by its contents; answers with ``Dropped``."""
 

@@ -30,7 +30,8 @@ from facelab.jobs import (
     ProjectionStep,
     read_only,
 )
-from facelab.latent.code import Code, digest_of, frozen
+from facelab.latent.code import Code, Floats, digest_of, frozen
+from facelab.latent.recipe import Recipe
 from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
 
@@ -179,6 +180,16 @@ def descent(project: ProjectFile, row: RunRow, path: Path, *, curve: bool = True
         generator=row.generator, steps=tuple(steps), codes=tuple(project.kept(row.id, step) for step in steps),
         result=project.run_code(row.id), losses=losses, path=path, **more,
     )  # fmt: skip
+
+
+def photo_of(project: ProjectFile, recipe: Recipe) -> tuple[str, Floats] | None:
+    """The name of the photograph that a face was encoded from, and the crop in it [4, 2], however it was edited since; or None."""
+    for code, weights in zip(recipe.sources, recipe.weights, strict=True):
+        run = code.origin.get("run")
+        found = project.run_photo(run) if isinstance(run, str) and any(weights) else None
+        if found is not None and found[1] is not None:
+            return found[0], found[1]
+    return None
 
 
 # -- the baseline ---------------------------------------------------------------------------------------------------------------

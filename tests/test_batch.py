@@ -17,7 +17,9 @@ from PIL import Image, ImageOps
 
 from facelab import cli, runs
 from facelab.assets import SAMPLE_PHOTO, resource
+from facelab.engine.latents import write_face
 from facelab.jobs import Answer, ProjectionStep
+from facelab.latent.recipe import Recipe
 from facelab.project import Project
 
 STEPS = 6
@@ -195,3 +197,51 @@ def test_that_a_killed_batch_loses_no_run() -> None:
     with Project.open("p.facelab") as project:
         assert [(r.status, r.steps_done) for r in project.runs()] == [("done", 80)] * 2
         assert len(project.faces()) == 2
+
+
+def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixture[str]) -> None:
+    assert encode("photos/a.jpg", "-q") == 0
+
+    def paste(*words: object) -> np.ndarray:
+        assert cli.main(["paste", *map(str, words), "-o", "out.png", "-q"]) == 0
+        with Image.open("out.png") as image:
+            assert "compositeWithTrainedAlgorithmicMedia" in str(image.info)
+            return np.asarray(image.convert("RGB")).astype(int)
+
+    with Image.open("photos/a.jpg") as image:
+        photo = np.asarray(image.convert("RGB")).astype(int)
+    whole = paste("a", "photos/a.jpg", "-p", "p.facelab")
+    changed = (whole != photo).any(2)
+    with Project.open("p.facelab") as project:
+        face = project.faces()[0]
+        quad = (project.photo(face.id) or ("", None))[1]
+        assert quad is not None
+        done = project.run_code(face.run or "")
+    rows, columns = np.nonzero(changed)
+    low, high = quad.min(0), quad.max(0)
+    assert (columns.min() >= low[0] - 1) & (columns.max() <= high[0] + 1)
+    assert (rows.min() >= low[1] - 1) & (rows.max() <= high[1] + 1)
+    assert changed[int(quad[:, 1].mean()), int(quad[:, 0].mean())]
+    masked = paste("a", "photos/a.jpg", "-p", "p.facelab", "--mask")
+    assert 0 < (masked != photo).any(2).sum() < 0.7 * changed.sum()
+
+    # An edited face finds its place by the run that its code came from, or anew in the photograph.
+    write_face(Path("a.face.safetensors"), Recipe.of(done).change(psi=(0.7,)), done)
+    for words in (("-p", "p.facelab"), ("--face", 0)):
+        edited = paste("a.face.safetensors", "photos/a.jpg", *words)
+        assert np.abs(edited - whole).max() > 3
+        outside = ~np.pad(changed, 2)[2:-2, 2:-2]
+        assert (edited != photo).any(2)[outside].mean() < 0.01
+    assert np.array_equal(paste("7", "photos/b.png", "--crop", "50,40,40")[0], np.full((100, 3), (200, 30, 30)))
+    for words, sentence in (
+        (("7", "photos/b.png"), "give its place with --crop"),
+        (("7", "photos/b.png", "--crop", "50,40,40", "--mask"), "no face was found"),
+        (("7", "photos/a.jpg", "--face", "4"), "numbered from 0"),
+        (("7", "photos/a.jpg", "--feather", "2"), "feather"),
+        (("a", "photos/a.jpg", "-p", "no.facelab"), "is not there"),
+        (("7", "photos/none.jpg", "--crop", "50,40,40"), "none.jpg"),
+    ):
+        Path("out.png").unlink(missing_ok=True)
+        assert cli.main(["paste", *words, "-o", "out.png", "-q"]) == 2
+        assert sentence in capsys.readouterr().err
+        assert not Path("out.png").exists()

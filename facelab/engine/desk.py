@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ from facelab.jobs import (
     ListCatalogue,
     LookAtFile,
     OpenPhoto,
+    PasteBack,
     PhotoOpened,
     Pixels,
     Progress,
@@ -40,7 +42,7 @@ from facelab.jobs import (
 )
 from facelab.latent.code import frozen
 from facelab.latent.recipe import MAX_JSON, Recipe
-from facelab.media.picture import read_recipe
+from facelab.media.picture import read_recipe, save_picture
 
 PREVIEW_SIDE = 1024  # pixels of the copy for the screen
 _HEADER = 100 << 20  # the longest header that safetensors allows
@@ -101,6 +103,26 @@ class Desk:
         yield None
         pixels, outside = align.crop(photo, np.asarray(job.quad, np.float64), job.size)
         yield Cropped(read_only(pixels), frozen(job.quad), outside)
+
+    @_run.register
+    def _paste_back(self, job: PasteBack, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield Progress(0, 0, "opening the photograph")
+        photo, quad = self._photo(job.photo), np.asarray(job.quad, np.float64)
+        mask = None
+        if job.mask:
+            yield Progress(0, 0, "looking for the face")
+            # Of several faces the one in the middle of the crop is meant.
+            faces = [face for face in detect.find_faces(photo) if len(face.landmarks)]
+            away = [float(np.hypot(*(face.landmarks.mean(0) - quad.mean(0)))) for face in faces]
+            if not faces or min(away) > math.hypot(*(quad[3] - quad[0])) / 2:
+                raise NoFaceFound(f"no face was found in this crop of {photo.name!r}; set the whole crop in, without the mask")
+            mask = align.face_mask(faces[int(np.argmin(away))], quad, len(job.pixels))
+        yield Progress(0, 0, "setting the face in")
+        pixels = align.paste_back(photo, quad, job.pixels, job.feather, mask)
+        if cancel.is_set():
+            return
+        save_picture(job.path, pixels, description="A photograph with a face drawn by facelab", composite=True)
+        yield Written(job.path)
 
     def _photo(self, path: Path) -> Photo:
         """The photograph of a file; that of the last one is kept, for it is cropped next."""
