@@ -11,7 +11,8 @@ import pytest
 
 # Tests run without a screen unless they are marked as needing one and start a display of their own.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Threads that spin for one another make tests ten times slower on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
