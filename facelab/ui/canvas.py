@@ -32,7 +32,7 @@ from facelab.ui.widgets import pixmap_of
 Cell = tuple[int, int]
 Point = tuple[float, float]
 
-SMALLEST = 80  # a tile is never drawn smaller than this, nor twice as large, in logical pixels
+TILE = 96  # logical pixels, about which a tile is large: from a sixth less to two thirds more
 MOST_TILES = 160  # on large screens tiles grow instead of becoming more
 SCALES = (4.0, 1e6)  # pixels per unit: beyond these, all is far outside the faces, or neighbours are one face
 FAR = 1e4  # the camera goes no farther from the origin than this
@@ -77,9 +77,9 @@ class Camera:
         return nearer.at(self.u + u - du, self.v + v - dv)
 
 
-def step_of(scale: float, width: float = 0, height: float = 0) -> float:
+def step_of(scale: float, width: float = 0, height: float = 0, tile: float = TILE) -> float:
     """Distance between neighbouring tiles, a power of two, so that a level's tiles are among those of the next finer one."""
-    smallest = max(SMALLEST, math.sqrt(width * height / MOST_TILES))
+    smallest = max(tile / 1.2, math.sqrt(width * height / MOST_TILES))
     return 2.0 ** math.ceil(math.log2(smallest / scale) - 1e-9)
 
 
@@ -196,6 +196,7 @@ class Canvas(QWidget):
         self.camera = Camera()
         self.cache = TileCache()
         self.resolution = 0  # the generator's; 0 draws no tiles
+        self.tile: float = TILE
         self.drawing = False
         self._before: float | None = None  # the level that is shown where this one has nothing yet
         self._goal: Camera | None = None
@@ -219,7 +220,7 @@ class Canvas(QWidget):
     # -- tiles ----------------------------------------------------------------------------------------------------------
     @property
     def step(self) -> float:
-        return step_of(self.camera.scale, self.width(), self.height())
+        return step_of(self.camera.scale, self.width(), self.height(), self.tile)
 
     @property
     def side(self) -> int:

@@ -58,7 +58,7 @@ VIDEOS = {".mp4": "MP4, plays everywhere", ".webm": "WebM, for the web", ".gif":
 PHOTO_FILTER = "Photographs (*.jpg *.jpeg *.png *.webp *.heic *.heif *.tif *.tiff *.bmp);;All files (*)"
 GENERATOR_FILTER = "Generators (*.pkl *.pt *.pth *.safetensors);;All files (*)"
 PROJECT_FILTER = "facelab projects (*.facelab);;All files (*)"
-MOST_SECONDS = 600.0
+MOST_SECONDS = 3600.0
 
 _folder: Path | None = None  # where the last file of this session was written
 
@@ -281,7 +281,8 @@ class ExportPictureDialog(ExportDialog):
             said.setContentsMargins(24, 0, 0, 4)
             choice.addWidget(said)
         photo = any(c.origin.get("photo") is not None for r in self.recipes for c in r.sources)
-        (self.without if photo else self.with_recipe).setChecked(True)
+        keep = session.settings.keep_recipe_in_exports and not photo
+        (self.with_recipe if keep else self.without).setChecked(True)
         if photo:
             choice.addWidget(
                 quiet(
@@ -351,14 +352,15 @@ class ExportMorphDialog(ExportDialog):
         faces.addWidget(quiet("The morph goes through these from left to right. Delete takes one out.", small=True))
         self.form.addRow("Faces", faces)
 
-        self.seconds = _number("Seconds", 0.1, MOST_SECONDS, 4, 0.5, 1, " s")
-        self.fps = _number("Pictures a second", 1, 120, 30, 1, 0, "")
+        self.seconds = _number("Seconds", 0.1, MOST_SECONDS, session.settings.video_seconds, 0.5, 1, " s")
+        self.fps = _number("Pictures a second", 1, 120, session.settings.video_fps, 1, 0, "")
         self.side = QComboBox(accessibleName="Size")
         own = 0 if session.generator is None else session.generator.resolution
         self.side.addItem(f"{own} px, as drawn" if own else "As drawn", None)
-        for side in (256, 512, 720, 1024, 1080):
+        for side in (256, 512, 720, 1024, 1080, 2048):
             if side > own:
                 self.side.addItem(f"{side} px", side)
+        self.side.setCurrentIndex(max(0, self.side.findData(session.settings.video_size or None)))
         row = QHBoxLayout()
         row.setSpacing(theme.GRID)
         for widget, label in ((self.seconds, ""), (self.fps, "pictures a second,"), (self.side, "")):
@@ -368,6 +370,7 @@ class ExportMorphDialog(ExportDialog):
         row.addStretch(1)
         self.form.addRow("Length", row)
         self.easing = _choice("Easing", EASINGS)
+        self.easing.setCurrentIndex(max(0, self.easing.findData(session.settings.video_easing)))
         self.interpolation = _choice("Way", INTERPOLATIONS)
         self.loop = QCheckBox("Go back to the first face at the end")
         self.form.addRow("Easing", self.easing)

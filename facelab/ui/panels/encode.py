@@ -524,7 +524,7 @@ class EncodePanel(Panel):
             return
         said = [item.opened.message] if item.opened.message else []
         if not item.opened.faces:
-            said.append("Place the square by hand: eyes in the upper third, chin near the lower edge.")
+            said.append("Put the eyes into the upper third of the square, and the chin near its lower edge.")
         elif len(item.opened.faces) > 1:
             said.append(f"{len(item.opened.faces)} faces: click the one to encode.")
         if item.cut is not None and item.cut.outside > 0.1:
@@ -541,7 +541,9 @@ class EncodePanel(Panel):
         if _has_encoder(self.session.generator) and place < 0:
             self.start.addItem("Encoder's guess", "encoder")
             self.start.setItemData(
-                self.start.count() - 1, "From what facelab's own encoder reads in the photograph", Qt.ItemDataRole.ToolTipRole
+                self.start.count() - 1,
+                "From what facelab's own encoder reads in the photograph",
+                Qt.ItemDataRole.ToolTipRole,
             )
         elif not _has_encoder(self.session.generator) and place >= 0:
             self.start.removeItem(place)
@@ -616,12 +618,15 @@ class EncodePanel(Panel):
     def _show_queue(self) -> None:
         for number, item in enumerate(self.items):
             row = self.queue.item(number)
-            row.setText(f"{item.name}\n{self._words(item)}")
-            row.setToolTip(item.error)
+            name = self.queue.fontMetrics().elidedText(item.name, Qt.TextElideMode.ElideRight, 96)
+            row.setText(f"{name}\n{self._words(item)}")
+            row.setToolTip(item.error or item.name)
             if row.icon().isNull():
                 picture = item.run.target if item.run is not None else None if item.cut is None else item.cut.pixels
                 if picture is not None:
-                    row.setIcon(QIcon(pixmap_of(picture)))
+                    icon = QIcon(pixmap_of(picture))
+                    icon.addPixmap(pixmap_of(picture), QIcon.Mode.Selected)  # a chosen face is not tinted
+                    row.setIcon(icon)
         self.queue.setVisible(len(self.items) > 1)
 
     @staticmethod

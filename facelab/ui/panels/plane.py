@@ -54,6 +54,7 @@ from facelab.jobs import (
 from facelab.latent.code import Code, Direction
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
+from facelab.settings import Settings
 from facelab.ui import theme
 from facelab.ui.canvas import Camera, Canvas, Cell, Point
 from facelab.ui.dialogs import ExportMorphDialog, ExportPlaneDialog
@@ -446,6 +447,8 @@ class PlanePanel(Panel):
         view.take_middle.connect(lambda: self._take(view.camera.u, view.camera.v))
         session.changed.connect(self._changed)
         session.generator_changed.connect(self._generator_changed)
+        session.settings_changed.connect(self._set_tile)
+        self._set_tile(session.settings)
         self._generator_changed(session.generator)
         self._changed(session.state, State())
 
@@ -499,6 +502,12 @@ class PlanePanel(Panel):
         return row
 
     # -- what is shown ------------------------------------------------------------------------------------------------------
+    def _set_tile(self, settings: Settings) -> None:
+        if self.view.tile != settings.plane_tile:
+            self.view.tile = settings.plane_tile
+            self.view.update()
+            self._camera_moved()
+
     def _generator_changed(self, info: GeneratorInfo | None) -> None:
         self.view.resolution = 0 if info is None else info.resolution
         self.view.forget()
