@@ -244,7 +244,15 @@ _ENGINE: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
 
 
 class FakeDesk(FakeEngine):
-    """Stands in for the desk: photographs with one face in the middle; files told by their suffix."""
+    """Stands in for the desk: photographs with one face in the middle; files told by their suffix.
+
+    Attributes:
+        here: what was downloaded of the catalogue, by name.
+    """
+
+    def __init__(self, pause: float = 0.0, noise_works: bool = True) -> None:
+        super().__init__(pause, noise_works)
+        self.here: dict[str, Path] = {}
 
     def _methods(self) -> Mapping[type[Job], Callable[..., Iterator[Answer | None]]]:
         return _DESK
@@ -276,14 +284,36 @@ class FakeDesk(FakeEngine):
         else:
             yield jobs.Dropped(job.path, what)
 
+    def catalogue(self, job: jobs.ListCatalogue) -> Iterator[Answer | None]:
+        common = {
+            "licence": "CC BY-NC 4.0 <non-commercial>",
+            "licence_address": "https://example.org/terms",
+            "bytes": 381_000_000,
+        }
+        yield jobs.Catalogue(
+            tuple(
+                jobs.CatalogueEntry(
+                    name=name, title=title, kind=kind, family=family, resolution=side, by_hand=by_hand,
+                    address=f"https://example.org/{name}", path=self.here.get(name), **common,
+                )
+                for name, title, kind, family, side, by_hand in (
+                    ("ffhq", "Faces (FFHQ)", "generator", "stylegan2", 1024, False),
+                    ("cats", "Cats (AFHQ)", "generator", "stylegan2", 512, False),
+                    ("first", "Faces, the first StyleGAN", "generator", "stylegan1", 1024, True),
+                    ("vgg", "VGG16 features", "features", "vgg16", 224, False),
+                )
+            )
+        )  # fmt: skip
+
     def download(self, job: jobs.Download) -> Iterator[Answer | None]:
         for i in range(20):
             time.sleep(self.pause)
             yield jobs.Progress(i + 1, 20, "downloading")
-        yield jobs.Written(Path(job.entry))
+        self.here[job.entry] = Path(f"/models/{job.entry}.pkl")
+        yield jobs.Written(self.here[job.entry])
 
 
 _DESK: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenPhoto: FakeDesk.open_photo, jobs.CropPhoto: FakeDesk.crop_photo, jobs.LookAtFile: FakeDesk.look,
-    jobs.Download: FakeDesk.download,
+    jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue,
 }  # fmt: skip

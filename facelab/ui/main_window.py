@@ -57,12 +57,13 @@ from facelab.latent.as_python import as_python
 from facelab.latent.recipe import Recipe
 from facelab.project import Project
 from facelab.ui import dialogs, theme
+from facelab.ui.catalogue import CatalogueDialog
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.panels import PANELS, Panel
 from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.faces import FacesPanel
-from facelab.ui.panels.jobs import JobsPanel, words_of
+from facelab.ui.panels.jobs import JobsPanel
 from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.loss import LossPanel
 from facelab.ui.panels.mixer import MixerPanel
@@ -272,6 +273,7 @@ class MainWindow(QMainWindow):
         self.open_project_action = make("&Open project…", self._ask_open_project, "Ctrl+O")
         self.save_project_as = make("Save project &as…", self._ask_save_project, "Ctrl+Shift+S")
         self.open_generator_action = make("Open &generator…", self._ask_open_generator, "Ctrl+G")
+        self.catalogue = make("&Well-known generators…", self._show_catalogue, "Ctrl+Shift+G")
         self.embedded = make("&Embedded generator", lambda: self.open_generator(None))
         self.save_generator = make("Save generator as .&safetensors…", self._ask_save_generator, needs_face=True)
         self.about_generator = make("Generator &details…", self._show_generator, "Ctrl+I", needs_face=True)
@@ -370,7 +372,15 @@ class MainWindow(QMainWindow):
             self._themes.addAction(make)
             themes.addAction(action)
         view.addAction(self.reset_layout)
-        menu("&Generator", self.open_generator_action, self.embedded, None, self.save_generator, self.about_generator)
+        menu(
+            "&Generator",
+            self.open_generator_action,
+            self.catalogue,
+            self.embedded,
+            None,
+            self.save_generator,
+            self.about_generator,
+        )
         menu("&Help", self.find_command, self.shortcuts, None, self.about)
         # A command works from wherever the focus is, the floating docks included.
         self.addActions([action for _, action in actions_of(bar)])
@@ -434,7 +444,7 @@ class MainWindow(QMainWindow):
     def _fill_chip_menu(self) -> None:
         menu = self._chip_menu
         menu.clear()
-        for action in (self.embedded, self.open_generator_action):
+        for action in (self.embedded, self.catalogue, self.open_generator_action):
             menu.addAction(action)
         self._add_recent(menu, self.session.settings.recent_generators, lambda path: self.open_generator(path))
         menu.addSeparator()
@@ -492,7 +502,9 @@ class MainWindow(QMainWindow):
         if self._note_ends.isActive():
             return
         s = self._status
-        self._doing.setText(words_of(s.text) + "…" if s.busy else "Ready" if self.session.generator else "Starting…")
+        self._doing.setText(
+            f"{s.text[:1].upper()}{s.text[1:]}…" if s.busy else "Ready" if self.session.generator else "Starting…"
+        )
         self._speed.setText("" if s.milliseconds is None else f"{s.milliseconds:.0f} ms per picture")
 
     def _show_memory(self) -> None:
@@ -627,6 +639,11 @@ class MainWindow(QMainWindow):
 
     def _ask_open_generator(self) -> None:
         dialogs.ask_open(self, "Open generator", dialogs.GENERATOR_FILTER, lambda paths: self.open_generator(paths[0]))
+
+    def _show_catalogue(self) -> None:
+        dialog = CatalogueDialog(self.session, self.client, self)
+        dialog.chosen.connect(self.open_generator)
+        dialog.open()
 
     def _ask_save_generator(self) -> None:
         info = self.session.generator

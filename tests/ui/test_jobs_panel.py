@@ -12,7 +12,7 @@ from facelab import jobs
 from facelab.errors import ExportError
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
-from facelab.ui.panels.jobs import JobsPanel, name_of, words_of
+from facelab.ui.panels.jobs import JobsPanel, name_of
 from facelab.ui.session import Session
 from facelab.worker import Client
 from tests import fakes
@@ -40,7 +40,7 @@ def test_that_a_long_job_has_a_row_until_it_is_taken_away(
     client.submit(export(tmp_path))
     assert not panel._empty.isVisible()
     (row,) = panel.rows
-    assert row.name.full_text() == "Writing the morph: morph.mp4"
+    assert row.name.full_text() == "Writing a video: morph.mp4"
     idle()
     assert row.note.full_text() == "saved morph.mp4"
     assert row.show_file.isVisible()
@@ -108,8 +108,9 @@ def test_that_short_work_has_a_row_only_while_it_takes_long(
     qtbot.waitUntil(lambda: panel.rows == (), timeout=2000)
 
 
-def test_that_every_job_is_said_in_words_for_a_person() -> None:
-    assert words_of("ExportMorph") == "Writing the morph"
-    assert words_of("PaintTheFence") == "Paint the fence"
+def test_that_a_job_is_named_by_what_it_does_and_with_what() -> None:
     target = fakes.draw(fakes.ws_of(FACE), 8)
     assert name_of(jobs.Project(run="r", generator=fakes.SHA, target=target, name="me.jpg")) == "Encoding me.jpg"
+    assert name_of(jobs.Resolve(recipes=(FACE,))) == "Working out codes"
+    two = jobs.ExportPictures(recipes=(FACE, FACE), paths=(Path("a.png"), Path("b.png")))
+    assert name_of(two) == "Writing pictures: 2"

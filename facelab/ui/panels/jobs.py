@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, QUrl, Signal
@@ -20,42 +19,10 @@ from facelab.worker import Client, Ticket
 SHOW_AFTER_MS = 400  # short work that is done sooner is not worth a row
 KEPT_ROWS = 30
 
-# What a person calls each kind of job; the status line says it too.
-WORDS: dict[type[Job], str] = {
-    jobs.Render: "Drawing",
-    jobs.RenderTiles: "Drawing the plane",
-    jobs.Thumbnails: "Drawing thumbnails",
-    jobs.OpenGenerator: "Opening the generator",
-    jobs.SaveGenerator: "Saving the generator",
-    jobs.Resolve: "Working out a face",
-    jobs.FindDirections: "Finding directions",
-    jobs.Project: "Encoding",
-    jobs.ExportMorph: "Writing the morph",
-    jobs.ExportPictures: "Writing pictures",
-    jobs.ExportPlane: "Writing the plane",
-    jobs.ExportTable: "Writing the table",
-    jobs.ReadLatents: "Reading latents",
-    jobs.WriteLatents: "Writing latents",
-    jobs.OpenPhoto: "Looking for faces",
-    jobs.CropPhoto: "Cutting the face out",
-    jobs.LookAtFile: "Looking at a file",
-    jobs.Download: "Downloading",
-    jobs.ListCatalogue: "Reading the catalogue",
-    jobs.Orthogonalise: "Holding directions fixed",
-    jobs.Tune: "Tuning the generator",
-    jobs.UseTuning: "Loading a tuning",
-}
-_BY_NAME = {kind.__name__: text for kind, text in WORDS.items()}
-
-
-def words_of(kind: str) -> str:
-    """What a person calls a job, by the name of its class; one that has no words here by that name, taken apart."""
-    return _BY_NAME.get(kind) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).capitalize()
-
 
 def name_of(job: Job) -> str:
     """A job as its row calls it: what is done, and with what."""
-    said = words_of(type(job).__name__)
+    said = f"{job.doing[:1].upper()}{job.doing[1:]}"
     if isinstance(job, jobs.Project) and job.name:
         return f"{said} {job.name}"
     if isinstance(job, jobs.ExportPictures):
