@@ -1,15 +1,18 @@
-"""From an architecture and named arrays to a network, every shape checked before memory is taken."""
+"""From an architecture and named arrays to a network, every shape checked before memory is taken.
+
+Also what several formats need to tell an architecture from what a file says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 
 from facelab.checkpoints.contents import Contents
-from facelab.checkpoints.unpickle import Array
+from facelab.checkpoints.unpickle import Array, printable
 from facelab.errors import BadArgument, CheckpointError, UnsafeFile
 from facelab.nets import Network, build, estimate_w_avg
 
@@ -26,10 +29,7 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
         CheckpointError: an array is missing, has another shape, is not numbers or not finite.
         UnsafeFile: one short piece of the file is declared to be many large arrays.
     """
-    try:
-        network = build(family, architecture, seed=None)
-    except (BadArgument, ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise CheckpointError(f"the file describes a network that cannot be: {error}") from None
+    network = _build(family, architecture)
     wanted = {name: tuple(place.shape) for name, place in network.state_dict().items()}
     if W_AVG not in arrays:
         network.w_avg_estimated = True
@@ -58,9 +58,58 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
     return network
 
 
+def _build(family: str, architecture: Mapping[str, Any]) -> Network:
+    """A network without memory, after its like has drawn a picture without numbers: sizes that do not fit show there."""
+    try:
+        trial = build(family, architecture, seed=None).to("meta")
+        with torch.no_grad():
+            z, c = torch.empty(1, trial.z_dim, device="meta"), torch.empty(1, trial.c_dim, device="meta")
+            w = trial.map(z, c if trial.c_dim else None)
+            picture = trial.synthesize(w[:, None].expand(-1, trial.num_ws, -1))
+        wanted = (1, trial.img_channels, trial.resolution, trial.resolution)
+        if tuple(picture.shape) != wanted:
+            raise BadArgument(f"its picture is {list(picture.shape)}, {list(wanted)} was expected")
+        return build(family, architecture, seed=None)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Whatever goes wrong here is the architecture's fault, and that came out of the file.
+        raise CheckpointError(f"the file describes a network that cannot be: {printable(error, 160)}") from error
+
+
 def _tensor(name: str, array: Array) -> torch.Tensor:
     with np.errstate(over="ignore"):
         copied = np.array(array, np.float32, order="C")
     if not np.isfinite(copied).all():
         raise CheckpointError(f"the tensor {name} has values that are not finite; the file is damaged")
     return torch.from_numpy(copied)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value out of a file is a number that an option can be: finite and of a size that can be meant."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+
+
+def tidy(value: float) -> float:
+    """A whole number as int, so that 256 and 256.0 give one architecture."""
+    return int(value) if value == int(value) else value
+
+
+def taps(array: Array) -> list[float]:
+    """The one-dimensional factor of a resampling filter, [n] or [n, n], as whole numbers where it has such.
+
+    Raises:
+        CheckpointError: it has no such factor.
+    """
+    if array.ndim not in (1, 2) or array.dtype.kind not in "fiu":
+        raise CheckpointError("the file's resampling filter is no filter; the file is damaged")
+    square = np.asarray(array, np.float64)
+    line = square if square.ndim == 1 else square.sum(1)
+    smallest = np.abs(line[line != 0]).min() if line.ndim == 1 and 1 <= line.size <= 64 and line.any() else 0.0
+    if not smallest or not np.isfinite(line).all() or not line.sum():
+        raise CheckpointError("the file's resampling filter is empty or damaged")
+    line = line / smallest
+    if np.allclose(line, line.round(), atol=1e-4):
+        line = line.round()
+    outer = np.outer(line, line)
+    if square.ndim == 2 and not np.allclose(outer / outer.sum(), square / square.sum(), atol=1e-5):
+        raise CheckpointError("the file's resampling filter is not separable; facelab does not know such a variant")
+    return [tidy(float(one)) for one in line]

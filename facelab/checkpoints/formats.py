@@ -18,7 +18,8 @@ from facelab.checkpoints import native, nvidia, rosinality, tensorflow
 from facelab.checkpoints.contents import Contents
 from facelab.checkpoints.native import identity
 from facelab.checkpoints.source import open_source, read_contents
-from facelab.errors import ExportError, UnknownFormat
+from facelab.checkpoints.unpickle import printable
+from facelab.errors import CheckpointError, ExportError, UnknownFormat
 from facelab.files import replacing
 from facelab.nets import Network
 
@@ -73,7 +74,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
         contents = read_contents(source)
         for known in FORMATS:
             if known.detect(contents):
-                network = known.load(contents)
+                network = _network(known, contents)
                 return Checkpoint(
                     network=network,
                     sha256=identity(network),
@@ -84,6 +85,14 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
                     metadata=native.extra_metadata(contents),
                 )
         raise UnknownFormat(f"{source.path.name} holds no generator that facelab knows")
+
+
+def _network(known: Format, contents: Contents) -> Network:
+    try:
+        return known.load(contents)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Formats check what they take; what slips through still came out of the file, not out of a bug of the window.
+        raise CheckpointError(f"the file is damaged or of an unknown variant: {printable(error, 160)}") from error
 
 
 def _listed(names: list[str]) -> tuple[str, ...]:

@@ -7,14 +7,11 @@ constructors differ between the repositories.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
-import numpy as np
-
-from facelab.checkpoints.assemble import assemble
+from facelab.checkpoints.assemble import assemble, is_number, taps, tidy
 from facelab.checkpoints.contents import Contents
 from facelab.checkpoints.unpickle import PERSISTENT, Array, Stub, as_array, printable
 from facelab.errors import CheckpointError
@@ -108,11 +105,11 @@ class Module:
         for key, child in self.children.items():
             yield from child.walk(f"{path}.{key}" if path else key)
 
-    def child(self, key: str, *more: str) -> Module:
-        """The submodule at a path."""
+    def child(self, key: str) -> Module:
+        """A submodule."""
         if key not in self.children:
             raise CheckpointError(f"the file's {printable(self.kind)} lacks its part {key!r}")
-        return self.children[key].child(*more) if more else self.children[key]
+        return self.children[key]
 
     def number(self, key: str) -> int:
         """A whole attribute."""
@@ -127,22 +124,11 @@ class Module:
         array = as_array(value)
         if array is not None and array.size == 1:
             value = array.reshape(-1)[0].item()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value):
             raise CheckpointError(
                 f"the file's {printable(self.kind)} has no number {key!r}; it is of an unknown variant"
             )
         return float(value)
-
-    def optional(self, key: str) -> float | None:
-        """A numeric attribute or None."""
-        return None if self.state.get(key) is None else _tidy(self.real(key))
-
-    def text(self, key: str) -> str:
-        """A text attribute."""
-        value = self.state.get(key)
-        if not isinstance(value, str):
-            raise CheckpointError(f"the file's {printable(self.kind)} has no text {key!r}; it is of an unknown variant")
-        return value
 
     def vector(self, key: str, length: int) -> list[int]:
         """An attribute of whole numbers: a list, a tuple, an array, or one number for all."""
@@ -152,7 +138,7 @@ class Module:
         if isinstance(found, list | tuple):
             if len(found) == 1:
                 found = list(found) * length
-            if len(found) == length and all(isinstance(one, int | float) and one == int(one) for one in found):
+            if len(found) == length and all(is_number(one) and one == int(one) for one in found):
                 return [int(one) for one in found]
         raise CheckpointError(f"the file's {printable(self.kind)} has no {length} numbers {key!r}")
 
@@ -177,11 +163,6 @@ def _candidates(value: object) -> dict[str, Stub]:
     return {}
 
 
-def _tidy(value: float) -> float:
-    """A whole number as int, so that 256 and 256.0 give one architecture."""
-    return int(value) if value == int(value) else value
-
-
 def _mapping(generator: Module) -> dict[str, Any]:
     mapping = generator.child("mapping")
     depth = sum(1 for key in mapping.children if re.fullmatch(r"fc\d+", key))
@@ -189,49 +170,24 @@ def _mapping(generator: Module) -> dict[str, Any]:
     if not layers:
         raise CheckpointError("the file's mapping network has no layers")
     c_dim = generator.number("c_dim")
-    options = {
+    return {
         "z_dim": generator.number("z_dim"),
         "w_dim": generator.number("w_dim"),
         "c_dim": c_dim,
         "mapping_features": [layer.shape("weight", 2)[0] for layer in layers],
-        "mapping_lr_multiplier": _tidy(layers[0].real("bias_gain")),
-        "mapping_activation": layers[0].text("activation"),
+        "mapping_lr_multiplier": _same(layers, "bias_gain"),
+        "mapping_activation": _same(layers, "activation"),
         "embed_features": mapping.child("embed").shape("weight", 2)[0] if c_dim else 0,
     }
-    for layer in layers:
-        if layer.real("bias_gain") != layers[0].real("bias_gain") or layer.text("activation") != layers[0].text(
-            "activation"
-        ):
-            raise CheckpointError("the file's mapping layers differ in learning rate or activation; unknown variant")
-    return options
 
 
 def _same(modules: list[Module], key: str) -> Any:
     """An attribute that all these modules share."""
     values = [module.state.get(key) for module in modules]
-    if any(value != values[0] for value in values) or not isinstance(values[0], str | int | float | None):
+    known = isinstance(values[0], str | bool | None) or is_number(values[0])
+    if not known or any(value != values[0] for value in values):
         raise CheckpointError(f"the file's layers differ in {key}; facelab does not know such a variant")
-    return _tidy(values[0]) if isinstance(values[0], float) else values[0]
-
-
-def taps(array: Array) -> list[float]:
-    """The one-dimensional factor of a resampling filter, [n] or [n, n], as whole numbers where it has such.
-
-    Raises:
-        CheckpointError: it has no such factor.
-    """
-    square = np.asarray(array, np.float64)
-    line = square if square.ndim == 1 else square.sum(1)
-    smallest = np.abs(line[line != 0]).min() if line.ndim == 1 and 1 <= line.size <= 64 and line.any() else 0.0
-    if not smallest or not np.isfinite(line).all() or not line.sum():
-        raise CheckpointError("the file's resampling filter is empty or damaged")
-    line = line / smallest
-    if np.allclose(line, line.round(), atol=1e-4):
-        line = line.round()
-    outer = np.outer(line, line)
-    if square.ndim == 2 and not np.allclose(outer / outer.sum(), square / square.sum(), atol=1e-5):
-        raise CheckpointError("the file's resampling filter is not separable; facelab does not know such a variant")
-    return [_tidy(float(one)) for one in line]
+    return tidy(values[0]) if isinstance(values[0], float) else values[0]
 
 
 def _load_stylegan2(contents: Contents, generator: Module, arrays: dict[str, Array]) -> Network:
@@ -299,12 +255,12 @@ def _load_stylegan3(contents: Contents, generator: Module, arrays: dict[str, Arr
         "input": {
             "channels": source.shape("weight", 2)[0],
             "size": source.vector("size", 2),
-            "sampling_rate": _tidy(source.real("sampling_rate")),
-            "bandwidth": _tidy(source.real("bandwidth")),
+            "sampling_rate": tidy(source.real("sampling_rate")),
+            "bandwidth": tidy(source.real("bandwidth")),
         },
         "layers": tables,
         "conv_clamp": _same(layers, "conv_clamp"),
-        "output_scale": _tidy(synthesis.real("output_scale")),
+        "output_scale": tidy(synthesis.real("output_scale")),
     }
     radial = any(len(table["down_filter"]) == 2 for table in tables)
     pointwise = all(table["kernel"] == 1 for table in tables)

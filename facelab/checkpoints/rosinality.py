@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from facelab.checkpoints.assemble import W_AVG, assemble
+from facelab.checkpoints.assemble import W_AVG, assemble, taps
 from facelab.checkpoints.contents import Contents
-from facelab.checkpoints.nvidia import taps
 from facelab.checkpoints.unpickle import Array, as_array, printable
 from facelab.errors import CheckpointError
 from facelab.nets import Network

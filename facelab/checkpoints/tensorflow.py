@@ -6,16 +6,14 @@ is not run.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from facelab.checkpoints.assemble import W_AVG, assemble
+from facelab.checkpoints.assemble import W_AVG, assemble, is_number, taps, tidy
 from facelab.checkpoints.contents import Contents
-from facelab.checkpoints.nvidia import taps
 from facelab.checkpoints.unpickle import NETWORK, Array, Stub, as_array, printable
 from facelab.errors import CheckpointError
 from facelab.nets import Network
@@ -124,9 +122,9 @@ def _number(options: dict[str, Any], key: str, default: float | None) -> float |
     value = options.get(key, default)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise CheckpointError(f"the file's option {key} is no number; the file is damaged")
-    return int(value) if value == int(value) else value
+    return tidy(value)
 
 
 def _line(options: dict[str, Any], key: str, default: list[float]) -> list[float]:
@@ -134,7 +132,9 @@ def _line(options: dict[str, Any], key: str, default: list[float]) -> list[float
     if value is None or value == []:
         return []
     array = as_array(value)
-    found = array if array is not None else np.asarray(value, np.float64) if isinstance(value, list | tuple) else None
+    found = array
+    if isinstance(value, list | tuple) and all(is_number(one) for one in value):
+        found = np.array(value, np.float64)
     if found is None or found.ndim != 1:
         raise CheckpointError(f"the file's option {key} is no list of numbers; the file is damaged")
     return taps(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import collections
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -266,7 +267,7 @@ def check_architecture(architecture: Mapping[str, Any], defaults: Mapping[str, A
     unknown = sorted(set(architecture) - set(defaults))
     if unknown:
         raise BadArgument(f"unknown architecture option {unknown[0]!r}")
-    full = {**defaults, **architecture}
+    full = copy.deepcopy({**defaults, **architecture})  # a list of the caller's, or of the defaults, is not shared
     missing = [key for key, value in full.items() if value is ...]
     if missing:
         raise BadArgument(f"the architecture lacks {missing[0]!r}")

@@ -101,13 +101,17 @@ class LabelledMapping(nn.Module):
         return x
 
 
+def _clamp(a: Mapping[str, Any]) -> float | None:
+    return None if a["conv_clamp"] is None else float(a["conv_clamp"])
+
+
 class StyledConv(nn.Module):
     """Modulated convolution, optionally doubling the size, with noise, bias, activation and clamp."""
 
     def __init__(self, in_channels: int, out_channels: int, size: int, up: bool, a: Mapping[str, Any]) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.size, self.up = in_channels, out_channels, size, up
-        self.activation, self.conv_clamp = str(a["activation"]), a["conv_clamp"]
+        self.activation, self.conv_clamp = str(a["activation"]), _clamp(a)
         self.kernel_size = int(a["kernel_size"])
         activation_gain(self.activation)
         self.affine = Dense(int(a["w_dim"]), in_channels)
@@ -140,7 +144,7 @@ class ToRGB(nn.Module):
 
     def __init__(self, in_channels: int, a: Mapping[str, Any]) -> None:
         super().__init__()
-        self.in_channels, self.out_channels, self.conv_clamp = in_channels, int(a["img_channels"]), a["conv_clamp"]
+        self.in_channels, self.out_channels, self.conv_clamp = in_channels, int(a["img_channels"]), _clamp(a)
         self.affine = Dense(int(a["w_dim"]), in_channels)
         self.weight = nn.Parameter(torch.empty(self.out_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.empty(self.out_channels))
