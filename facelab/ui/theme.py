@@ -187,6 +187,8 @@ QScrollBar::add-page, QScrollBar::sub-page { background: none; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: transparent; border: none; }
 QAbstractScrollArea { border: none; }
 QListView, QTreeView, QTableView { background: $panel; border: none; outline: none; selection-background-color: $accent; selection-color: $on_accent; }
+QTreeView::item, QListWidget::item { padding: 4px; }
+QTreeView::item:selected, QListWidget::item:selected { background: $accent; color: $on_accent; }
 QHeaderView::section { background: $panel; color: $quiet; border: none; padding: 4px 8px; }
 
 QProgressBar { background: $hover; border: none; border-radius: 3px; min-height: 6px; max-height: 6px; text-align: center; }
