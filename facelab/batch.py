@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,32 +15,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-import numpy as np
-from PIL import Image
-
 from facelab import runs
 from facelab.engine.desk import Desk
 from facelab.engine.engine import TorchEngine
 from facelab.engine.model import Model
 from facelab.engine.projection import check
-from facelab.errors import FacelabError, NoFaceFound, PictureError, ProjectError
-from facelab.faces.align import MAX_SIZE, quad_at
-from facelab.faces.photo import decoding
+from facelab.errors import FacelabError, NoFaceFound, ProjectError
+from facelab.faces.align import quad_at
 from facelab.jobs import (
     Cropped,
     CropPhoto,
+    Images,
     Job,
     OpenPhoto,
     PhotoOpened,
-    Pixels,
     Project,
     ProjectionDone,
     ProjectionSettings,
     ProjectionStep,
+    Thumbnails,
     read_only,
 )
 from facelab.latent.code import digest_of, frozen
 from facelab.latent.recipe import Recipe
+from facelab.media.picture import pixels_of_png, png_of
 from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
 
@@ -116,6 +113,38 @@ def encode_photos(
         yield from batch.one(work, number, len(todo))
 
 
+def encode_zeros(
+    project: ProjectFile, engine: TorchEngine, model: Model, rows: Sequence[RunRow], cancel: threading.Event
+) -> Iterator[Told]:
+    """Encode the zero face with the settings of each of these runs, where the project does not have it yet.
+
+    Yields:
+        A "step" now and then.
+
+    Raises:
+        FacelabError: it cannot be encoded.
+        ProjectError: the project cannot be written.
+    """
+    missing = runs.zeros_missing(project, rows)
+    if not missing:
+        return
+    network = model.network
+    face = Recipe.of(runs.zero_face(model.sha256, network.z_dim, network.c_dim))
+    (images,) = [
+        answer for answer in engine.run(Thumbnails(recipes=(face,), resolution=network.resolution), cancel)
+        if isinstance(answer, Images)
+    ]  # fmt: skip
+    batch = _Batch(project, engine, model, ProjectionSettings(), cancel, 0, None)
+    for number, (name, settings) in enumerate(missing.items(), 1):
+        told = functools.partial(Told, number, len(missing), runs.ZERO_NAME)
+        job = Project(run=name, generator=model.sha256, target=images.pixels[0], settings=settings, name=runs.ZERO_NAME)
+        job, _ = runs.resumed(project, job)
+        runs.begin(project, job, png_of(job.target))
+        yield from batch.run(job, told)
+        if cancel.is_set():
+            return
+
+
 class _Batch:
     def __init__(
         self, project: ProjectFile, engine: TorchEngine, model: Model, settings: ProjectionSettings, cancel: threading.Event,
@@ -157,13 +186,14 @@ class _Batch:
                 outside = cropped.outside
                 note = f"{outside:.0%} of the crop lies outside of the photograph and is filled in" if outside > 0.1 else ""
                 yield told("begun", steps=job.settings.steps, message=note)
-            yield from self._run(job, told)
+            yield from self.run(job, told)
         except ProjectError:
             raise  # what cannot be written for one cannot be for the next
         except FacelabError as error:
             yield told("failed", message=str(error))
 
-    def _run(self, job: Project, told: Callable[..., Told]) -> Iterator[Told]:
+    def run(self, job: Project, told: Callable[..., Told]) -> Iterator[Told]:
+        """Descend, and record it; what was found goes into the library, unless it is a baseline."""
         done: ProjectionDone | None = None
         steps = job.settings.steps
         try:
@@ -191,7 +221,7 @@ class _Batch:
 
     def _keep(self, job: Project, done: ProjectionDone) -> None:
         """Put the face that was found into the library, once."""
-        if runs.face_of(self._project, job.run) is not None:
+        if runs.is_zero_run(job.run) or runs.face_of(self._project, job.run) is not None:
             return
         photo = self._project.run_photo(job.run)
         name, quad = photo if photo is not None else (None, None)
@@ -226,32 +256,7 @@ class _Batch:
 
     def _job_of(self, row: RunRow) -> Project:
         """What a run of the project was asked to do."""
-        target = pixels_of(self._project.target(row.id), row.name)
+        target = read_only(pixels_of_png(self._project.target(row.id), row.name))
         return Project(
             run=row.id, generator=row.generator, target=target, settings=runs.settings_of(row.settings), name=row.name
         )
-
-
-def png_of(pixels: Pixels, most: int | None = None) -> bytes:
-    """A picture, uint8 [H, W, 3], as a PNG, reduced where a side is longer than ``most``."""
-    image = Image.fromarray(pixels)
-    if most is not None:
-        image.thumbnail((most, most), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def pixels_of(png: bytes | None, name: str) -> Pixels:
-    """The crop of a run, uint8 [S, S, 3], from its PNG, which may be anybody's.
-
-    Raises:
-        PictureError: it is missing or damaged.
-    """
-    try:
-        with decoding(name), Image.open(io.BytesIO(png or b""), formats=("PNG",)) as image:
-            if max(image.size) > MAX_SIZE:
-                raise PictureError("too large")
-            return read_only(np.array(image.convert("RGB")))
-    except PictureError as error:
-        raise PictureError(f"the crop of {name!r} is missing or damaged; encode its photograph again") from error

@@ -329,6 +329,26 @@ def _descent(options: argparse.Namespace, keep: Keep) -> None:
     _told(options, [options.output])
 
 
+def _report(options: argparse.Namespace, keep: Keep) -> None:
+    from facelab import runs
+    from facelab.batch import encode_zeros
+
+    _check_folder(options.output)
+    paths = [options.output] if options.csv is None else [options.output, options.csv]
+    keep(f"the baselines so far are kept in {options.project.name}; the same command goes on")
+    with _project(options.project) as project, _engine(options) as (engine, model), _stopping() as cancel:
+        rows = runs.reported(project, model.sha256, options.names)
+        if not options.no_zero:
+            line = _ProgressLine(options)
+            for step in encode_zeros(project, engine, model, rows, cancel):
+                line.show(step.step, step.steps, f"of the zero face, loss {step.loss:.5f}")
+            line.end()
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        _work(engine, runs.report(project, rows, paths, level=options.level, steps=tuple(options.at)), options)
+    _told(options, paths, f" ({len(rows)} photographs)")
+
+
 def _paste(options: argparse.Namespace, keep: Keep) -> None:
     from facelab.engine.desk import Desk
 
@@ -781,6 +801,10 @@ def _seeds(text: str) -> list[int]:
     return found
 
 
+def _steps(text: str) -> list[int]:
+    return [_count(1, 1_000_000)(part.strip()) for part in text.split(",")]
+
+
 def _noise(text: str) -> Noise:
     if text in ("const", "none", "own"):
         return Noise(mode=text)  # type: ignore[arg-type]
@@ -978,6 +1002,22 @@ def _descent_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-curve", action="store_true", help="without the loss curve under the picture")
 
 
+def _report_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("project", type=Path, metavar="PROJECT", help="the .facelab that holds the runs")
+    command.add_argument("names", nargs="*", metavar="RUN", help="which photographs, by name or id; else all of the generator")
+    _output(command, ".html, a page with plots and pictures that needs nothing else, or .csv, the table alone")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="write the table, too")
+    command.add_argument(
+        "--at", type=_steps, default=(10, 100, 1000), metavar="N,N", help="steps at which losses are told (10,100,1000)"
+    )
+    command.add_argument(
+        "--level", type=_finite, metavar="LOSS", help="the loss to which times are told; else the lowest that all reached"
+    )
+    command.add_argument(
+        "--no-zero", action="store_true", help="do not encode the zero face where its curve is missing; leave it out"
+    )
+
+
 def _paste_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("face", metavar="FACE", help="see below; with --project also the name of a face of its library")
     command.add_argument("photo", type=Path, metavar="PHOTO", help="the photograph that it was encoded from")
@@ -1034,6 +1074,7 @@ COMMANDS: dict[
     "encode": (_encode, "find the faces of photographs in the generator", _encode_options),
     "morph": (_morph, "write a video that goes from face to face", _morph_options),
     "descent": (_descent, "write a video of how a face was found", _descent_options),
+    "report": (_report, "tell how well the photographs of a project conform to the generator", _report_options),
     "paste": (_paste, "set a face back into the photograph that it came from", _paste_options),
     "info": (_info, "tell what a file is", _info_options),
     "catalogue": (_catalogue, "list well-known checkpoints and their terms", _catalogue_options),

@@ -640,6 +640,49 @@ class ExportDescent(Job):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedPhoto:
+    """One photograph of a report, as the project knows it.
+
+    Attributes:
+        name: the photograph's.
+        settings: how it was encoded, in a few words.
+        losses, seconds: the total loss of each step from 0 on, and how long the run had worked by then; NaN where not known.
+        zero: the zero face's losses with the same settings, or None.
+        target: the crop, a PNG.
+        recipe: what was found, or None.
+    """
+
+    name: str
+    settings: str
+    losses: Floats
+    seconds: Floats
+    zero: Floats | None
+    target: bytes | None
+    recipe: Recipe | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WriteReport(Job):
+    """Write how well photographs conform to a generator; answers with ``Progress``..., ``Written`` for each file.
+
+    Attributes:
+        generator: SHA-256 of the generator that all of them were encoded with.
+        runs: the photographs.
+        paths: .html for the page, .csv for the table.
+        level: the loss to which times are told; None takes the lowest that all of them reached.
+        steps: at which losses are told, from 1.
+    """
+
+    kind = "long"
+    doing = "writing a report"
+    generator: str
+    runs: tuple[EncodedPhoto, ...]
+    paths: tuple[Path, ...]
+    level: float | None = None
+    steps: tuple[int, ...] = (10, 100, 1000)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ExportPictures(Job):
     """Draw recipes at full size and write each; answers with ``Progress``..., ``Written``. The suffix of a path gives its format."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from facelab.errors import BadArgument, ProjectError
 from facelab.jobs import (
     Answer,
+    EncodedPhoto,
     ExportDescent,
     Pixels,
     Project,
@@ -28,6 +30,7 @@ from facelab.jobs import (
     ProjectionSettings,
     ProjectionState,
     ProjectionStep,
+    WriteReport,
     read_only,
 )
 from facelab.latent.code import Code, Floats, digest_of, frozen
@@ -201,6 +204,77 @@ def zero_run(settings: ProjectionSettings, generator: str) -> tuple[str, Project
     """
     own = replace(settings, stop_loss=None, stop_seconds=None, stop_slope=None, mask=None)
     return _ZERO + digest_of([generator, settings_json(own)]), own
+
+
+def reported(project: ProjectFile, generator: str, names: Sequence[str] = ()) -> list[RunRow]:
+    """The runs that a report is about, the oldest first: all photographs of a generator, or those that are named.
+
+    Raises:
+        ProjectError: there is none, or none of a name.
+    """
+    rows = [named(project, name) for name in names] or project.runs()[::-1]
+    rows = [row for row in rows if row.generator == generator and row.steps_done and not is_zero_run(row.id)]
+    if not rows:
+        raise ProjectError(
+            f"the project {project.path.name!r} has no photograph that was encoded with this generator; encode some first"
+        )
+    return rows
+
+
+def zeros_missing(project: ProjectFile, rows: Sequence[RunRow]) -> dict[str, ProjectionSettings]:
+    """The baselines, by id, that runs still want before they can be compared; none for runs of an older facelab."""
+    done = {row.id for row in project.runs() if row.status == "done"}
+    wanted = {}
+    for row in rows:
+        with contextlib.suppress(BadArgument):
+            name, settings = zero_run(settings_of(row.settings), row.generator)
+            wanted[name] = settings
+    return {name: settings for name, settings in wanted.items() if name not in done}
+
+
+def report(project: ProjectFile, rows: Sequence[RunRow], paths: Sequence[Path], **more: Any) -> WriteReport:
+    """The job that reports on runs of one generator; ``more`` are fields of `WriteReport`. A baseline that is not there is left out.
+
+    Raises:
+        ProjectError: a run cannot be read.
+    """
+    missing, zeros = zeros_missing(project, rows), dict[str, Floats]()
+    photos = []
+    for row in rows:
+        zero, words = None, ""
+        with contextlib.suppress(BadArgument):
+            settings = settings_of(row.settings)
+            name, _ = zero_run(settings, row.generator)
+            words = _words(settings)
+            if name not in missing:
+                zero = zeros.setdefault(name, project.losses(name)["total"])
+        photos.append(
+            EncodedPhoto(
+                name=row.name, settings=words, losses=project.losses(row.id).get("total", np.empty(0, np.float32)),
+                seconds=project.seconds(row.id), zero=zero, target=project.target(row.id), recipe=_result(project, row),
+            )
+        )  # fmt: skip
+    return WriteReport(generator=rows[0].generator, runs=tuple(photos), paths=tuple(paths), **more)
+
+
+def _result(project: ProjectFile, row: RunRow) -> Recipe | None:
+    """What a run found, or the last step that was kept of one that has not ended."""
+    code = project.run_code(row.id)
+    if code is None:
+        steps = project.kept_steps(row.id)
+        if not steps:
+            return None
+        code = Code(array=project.kept(row.id, steps[-1]), space="w+", generator=row.generator)
+    return Recipe.of(code)
+
+
+def _words(settings: ProjectionSettings) -> str:
+    """Settings in a few words."""
+    start = {"w_avg": "the average face", "w0": "w = 0", "code": "a face", "encoder": "the encoder's guess"}.get(
+        settings.start, settings.start if settings.start != "seed" else f"seed {settings.seed}"
+    )
+    losses = ", ".join(settings.losses) or "usual losses"
+    return f"{settings.space.upper()}, {settings.steps} steps, {settings.optimiser}, from {start}, {losses}"
 
 
 def is_zero_run(run: str) -> bool:

@@ -54,6 +54,7 @@ from facelab.jobs import (
     TuningReady,
     UseTuning,
     WriteLatents,
+    WriteReport,
     Written,
     read_only,
 )
@@ -503,6 +504,15 @@ class TorchEngine:
         finally:
             video.close()
         yield Written(job.path, f"{len(descent)} frames of {side} px")
+
+    @_run.register
+    def _write_report(self, job: WriteReport, cancel: threading.Event) -> Iterator[Answer | None]:
+        from facelab.engine import report  # dlib takes a while to load, and most never need it
+
+        def drawn(recipe: Recipe) -> Generator[None, None, Pixels]:
+            return (yield from self._whole([recipe], None))[0]
+
+        yield from report.write(job, drawn, self.model(job.generator).name, cancel)
 
     @_run.register
     def _export_pictures(self, job: ExportPictures, cancel: threading.Event) -> Iterator[Answer | None]:

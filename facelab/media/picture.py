@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from facelab.errors import BadArgument, ExportError, PictureError
+from facelab.faces.align import MAX_SIZE
 from facelab.faces.photo import MAX_PIXELS, Pixels, decoding
 from facelab.files import replacing
 
@@ -112,6 +113,31 @@ def _encoded(image: Image.Image, suffix: str, quality: int, xmp: bytes, recipe_j
     else:
         image.save(file, "JPEG", quality=quality, subsampling=0, xmp=xmp)
     return file.getvalue()
+
+
+def png_of(pixels: Pixels, most: int | None = None) -> bytes:
+    """A picture, uint8 [H, W, 3], as a plain PNG, reduced where a side is longer than ``most``."""
+    image = Image.fromarray(pixels)
+    if most is not None:
+        image.thumbnail((most, most), Image.Resampling.LANCZOS)
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def pixels_of_png(png: bytes | None, name: str) -> Pixels:
+    """The crop of a projection run, uint8 [S, S, 3], from its PNG in a project, which may be anybody's.
+
+    Raises:
+        PictureError: it is missing or damaged.
+    """
+    try:
+        with decoding(name), Image.open(BytesIO(png or b""), formats=("PNG",)) as image:
+            if max(image.size) > MAX_SIZE:
+                raise PictureError("too large")
+            return np.array(image.convert("RGB"))
+    except PictureError as error:
+        raise PictureError(f"the crop of {name!r} is missing or damaged; encode its photograph again") from error
 
 
 def read_recipe(path: str | os.PathLike[str]) -> str | None:
