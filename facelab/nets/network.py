@@ -249,13 +249,13 @@ def estimate_w_avg(network: Network, count: int = 10_000, seed: int = 123) -> Te
     total = torch.zeros(network.w_dim, dtype=torch.float64)
     for start in range(0, count, 1000):
         size = min(1000, count - start)
-        z = torch.randn(size, network.z_dim, generator=generator)
+        z = torch.randn(size, network.z_dim, generator=generator).to(network.w_avg)
         c = None
         if network.c_dim:
             classes = torch.randint(network.c_dim, (size,), generator=generator)
-            c = functional.one_hot(classes, network.c_dim).float()
-        total += network.map(z, c).double().sum(0)
-    return (total / count).float()
+            c = functional.one_hot(classes, network.c_dim).to(network.w_avg)
+        total += network.map(z, c).cpu().double().sum(0)
+    return (total / count).to(network.w_avg)
 
 
 def check_architecture(architecture: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -260,8 +260,8 @@ def inverse_of(matrix: Tensor) -> Tensor:
     Raises:
         BadArgument: it has none.
     """
-    inverse, singular = torch.linalg.inv_ex(matrix.double())
+    inverse, singular = torch.linalg.inv_ex(matrix.to("cpu", torch.float64))  # some devices have no doubles
     if bool(singular) or not bool(torch.isfinite(inverse).all()):
         raise BadArgument("the transform cannot be inverted: it makes the picture vanish")
-    result: Tensor = inverse.to(matrix.dtype)
+    result: Tensor = inverse.to(matrix)
     return result

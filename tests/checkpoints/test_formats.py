@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from safetensors import safe_open
 
 from facelab import checkpoints
 from facelab.errors import CheckpointError, ExportError
-from facelab.nets import Network
+from facelab.nets import Network, build
 from tests.checkpoints import examples, writers
 
 Write = Callable[[Network, Path], Path]
@@ -284,6 +286,30 @@ def test_that_a_variant_that_is_not_known_is_named(
     else:
         with pytest.raises(CheckpointError, match=said):
             checkpoints.load(path)
+
+
+_LARGE = """
+import resource, sys, time
+from facelab import checkpoints
+checkpoints.load(sys.argv[1])
+before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+checkpoints.load(sys.argv[2])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10, time.process_time() - started)
+"""
+
+
+@pytest.mark.slow
+def test_that_a_large_snapshot_takes_about_its_size_and_seconds(tmp_path: Path) -> None:
+    """Two networks of 100 MB lie in it; one is read, the other never touched."""
+    options = {"resolution": 128, "channels": [512] * 6}
+    large = _nvidia(4)(build("stylegan2", options), tmp_path / "large")
+    small = _nvidia(4)(examples.stylegan2(), tmp_path / "small")
+    command = [sys.executable, "-c", _LARGE, str(small), str(large)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
+    memory, seconds = (float(one) for one in done.stdout.split())
+    assert large.stat().st_size > 180 << 20
+    assert memory < 1.25 * large.stat().st_size
+    assert seconds < 5
 
 
 def test_that_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:

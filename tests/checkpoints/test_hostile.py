@@ -203,6 +203,7 @@ def test_that_a_small_tensor_is_read_as_it_is_meant() -> None:
 
 LIES = {
     "stride 0, 4 TB": tensor([1 << 40], [0]),
+    "stride 0, 8 MB": tensor([1 << 21], [0]),
     "reaches behind": tensor([1], [1], offset=1),
     "reaches behind by stride": tensor([2, 2], [3, 1], 0, storage(4)),
     "negative offset": tensor([1], [1], offset=-1),

@@ -65,6 +65,7 @@ FILES: dict[str, tuple[bytes, dict[str, Any]]] = {
         pt({"a.png": {"latent": T[0], "noise": []}, "b.png": {"latent": T[1], "noise": []}}),
         {"latent": W[:2]},
     ),
+    "one row for all layers": (pt(T[0, :1].expand(18, 512)), {"": np.repeat(W[0, :1], 18, 0)}),
     "StyleFlow": (pickle.dumps({"Latent": [W[:1], W[1:2]]}), {"Latent": W[:2, None]}),
     "ReStyle": (npy(objects({"a.jpg": [W[0], W[1]], "b.jpg": [W[1], W[2]]})), {"a.jpg": W[:2], "b.jpg": W[1:]}),
     "lists of arrays": (npy(np.array([W[0, 0], None, W[0, 1]], object)), {"": W[0, :2]}),
