@@ -17,10 +17,11 @@ from pytestqt.qtbot import QtBot
 from facelab.errors import OutOfMemory
 from facelab.jobs import Job, RenderTiles, Resolve
 from facelab.latent.code import Code, Direction
+from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
 from facelab.ui.canvas import Camera, TileCache, cells_in_view, resolution_for, step_of
 from facelab.ui.dialogs import ExportMorphDialog
-from facelab.ui.panels.plane import HOME, PlanePanel, stations
+from facelab.ui.panels.plane import HOME, PlanePanel, angles, distances, stations
 from facelab.ui.session import Session
 from facelab.ui.widgets import recipe_mime, recipe_of
 from facelab.worker import Client
@@ -409,3 +410,40 @@ def test_that_stations_of_a_path_run_from_its_start_to_its_end(path: list[tuple[
     assert found[0] == pytest.approx(path[0])
     if len(found) > 1:
         assert found[-1] == pytest.approx(path[-1])
+
+
+def in_w(seed: int) -> Code:
+    return Code(array=fakes.mapped(Code.from_seed(seed, fakes.Z_DIM, fakes.SHA)), space="w", generator=fakes.SHA)
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3))
+def test_that_the_distance_overlay_is_the_distance_of_the_codes(u: float, v: float) -> None:
+    plane = Plane(origin=in_w(0), x=in_w(1), y=in_w(2))
+    field = distances(plane, in_w(3).array, 0.7)
+    away = np.linalg.norm(plane.at(u, v).array - in_w(3).array) / (0.7 * math.sqrt(fakes.W_DIM))
+    assert field.at(u, v) == pytest.approx(float(away), rel=1e-3, abs=1e-4)
+
+
+def test_that_the_angle_overlay_is_zero_at_the_face_itself_and_knows_no_length() -> None:
+    z = [Code.from_seed(s, fakes.Z_DIM, fakes.SHA) for s in range(3)]
+    field = angles(Plane(origin=z[0], x=z[1], y=z[2]), 5 * z[1].array)
+    assert field.at(1, 0) == pytest.approx(0, abs=0.1)
+    cosine = float(z[0].array @ z[1].array / np.linalg.norm(z[0].array) / np.linalg.norm(z[1].array))
+    assert field.at(0, 0) == pytest.approx(math.degrees(math.acos(cosine)), abs=0.1)
+
+
+def test_that_an_overlay_follows_the_face_and_says_where_it_means_nothing(qtbot: QtBot, panel: PlanePanel) -> None:
+    none, average, current = panel.overlays.actions()
+    current.trigger()
+    assert panel.view.field is not None
+    assert panel.view.field.at(0, 0) == pytest.approx(0, abs=0.1)
+    panel.session.take_code(Code.from_seed(1, fakes.Z_DIM, fakes.SHA))
+    assert panel.view.field.at(1, 0) == pytest.approx(0, abs=0.1)
+    average.trigger()
+    assert panel.view.field is None
+    assert "go to W" in panel._messages.text
+    panel.set_space("w")
+    qtbot.waitUntil(lambda: panel.view.field is not None, timeout=5000)
+    assert panel.view.grab().toImage().width() > 0
+    none.trigger()
+    assert panel.view.field is None

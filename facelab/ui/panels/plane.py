@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, cast
@@ -12,6 +12,7 @@ from typing import ClassVar, cast
 import numpy as np
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
+    QActionGroup,
     QColor,
     QContextMenuEvent,
     QDragEnterEvent,
@@ -51,7 +52,7 @@ from facelab.jobs import (
     Thumbnails,
     Tiles,
 )
-from facelab.latent.code import Code, Direction
+from facelab.latent.code import Code, Direction, Floats
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
 from facelab.settings import Settings
@@ -67,6 +68,7 @@ CORNERS: Mapping[str, Point] = {"origin": (0.0, 0.0), "x": (1.0, 0.0), "y": (0.0
 TAG = 30  # px, the height of an anchor's tag with its round thumbnail
 REQUEST_MS = 30  # movements of the camera within this make one request
 WORLD_MS = 200  # psi, noise and directions are dragged in small steps; the plane follows when they rest
+OVERLAYS = {"": "No overlay", "average": "Distance from the average face", "current": "Distance from the current face"}
 STATIONS = 24  # keys of the morph that a drawn path becomes
 SEEDS = 10_000  # random seeds are drawn below this, so that a person can remember one
 IN_Z = "Mix the faces before the mapping network: every point is as likely a face as any other"
@@ -99,6 +101,7 @@ class PlaneView(Canvas):
         self.faces: dict[str, QPixmap] = {}
         self.recipes: dict[str, Recipe] = {}
         self.path: list[Point] = []
+        self.field: Field | None = None
         self.cross: Point | None = None
         self.cross_on_plane = True
         self.waiting = "Opening the generator…"
@@ -162,6 +165,8 @@ class PlaneView(Canvas):
             painter.setPen(QColor(c.quiet))
             painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.waiting)
             return
+        if self.field is not None:
+            self._paint_field(painter, self.field)
         self._paint_axes(painter)
         if self._under is not None and not self._dragging:
             self._paint_hover(painter)
@@ -211,6 +216,24 @@ class PlaneView(Canvas):
                 painter.drawLine(
                     QPointF(x + 0.72 * side * dx, y + 0.72 * side * dy), QPointF(x + side * dx, y + side * dy)
                 )
+
+    def _paint_field(self, painter: QPainter, field: Field) -> None:
+        """A tint and a number on every tile."""
+        step, metrics = self.step, self._metrics()
+        painter.setFont(self._small)
+        for cell in self.cells():
+            value = field.at(cell[0] * step, cell[1] * step)
+            area = self._area(cell, step).adjusted(1, 1, -1, -1)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(_tint(value / field.far))
+            painter.drawRect(area)
+            text = field.text(value)
+            box = QRectF(0, 0, metrics.horizontalAdvance(text) + 8, metrics.height())
+            box.moveBottomRight(area.bottomRight() - QPointF(3, 3))
+            painter.setBrush(QColor(16, 16, 16, 190))
+            painter.drawRoundedRect(box, 3, 3)
+            painter.setPen(QColor("#f2f2f2"))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
     def _paint_path(self, painter: QPainter) -> None:
         line = QPolygonF([QPointF(*self.camera.screen(u, v, self.width(), self.height())) for u, v in self.path])
@@ -375,6 +398,61 @@ class PlaneView(Canvas):
             super().keyPressEvent(event)
 
 
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A number for every point of a plane.
+
+    Attributes:
+        at: the number at (u, v).
+        far: the number that is tinted fully.
+        text: the number as it is written on a tile.
+    """
+
+    at: Callable[[float, float], float]
+    far: float
+    text: Callable[[float], str]
+
+
+def distances(plane: Plane, target: Floats, w_std: float) -> Field:
+    """How far each point of a plane in W lies from a code, in units of a usual face's distance from the average one.
+
+    Args:
+        plane: in W or W+.
+        target: a code [C] or [L, C].
+        w_std: root mean square distance of one channel of W from its mean.
+    """
+    o, x, y = (plane.at(u, v).array.astype(np.float64) for u, v in CORNERS.values())
+    vectors = np.stack([o - target, x - o, y - o]).reshape(3, -1)
+    gram = vectors @ vectors.T
+    unit = w_std * math.sqrt(vectors.shape[1])
+
+    def at(u: float, v: float) -> float:
+        point = np.array([1.0, u, v])
+        return math.sqrt(max(float(point @ gram @ point), 0.0)) / max(unit, 1e-12)
+
+    return Field(at, 2.0, lambda value: f"{value:.2f}")
+
+
+def angles(plane: Plane, target: Floats) -> Field:
+    """The angle between each point of a plane in Z and a code [Z], in degrees: on the sphere only directions count."""
+    o, x, y = (plane.at(u, v).array.astype(np.float64) for u, v in CORNERS.values())
+    vectors = np.stack([o, x - o, y - o])
+    gram, along = vectors @ vectors.T, vectors @ (target / max(float(np.linalg.norm(target)), 1e-12))
+
+    def at(u: float, v: float) -> float:
+        point = np.array([1.0, u, v])
+        length = math.sqrt(max(float(point @ gram @ point), 1e-24))
+        return math.degrees(math.acos(min(max(float(point @ along) / length, -1.0), 1.0)))
+
+    return Field(at, 90.0, lambda value: f"{value:.0f}°")
+
+
+def _tint(share: float) -> QColor:
+    """From clear green over yellow to red."""
+    share = min(max(share, 0.0), 1.0)
+    return QColor.fromHslF((1 - share) * 0.36, 0.85, 0.5, 0.12 + 0.4 * share)
+
+
 def stations(path: Sequence[Point], step: float) -> list[Point]:
     """Points along a drawn path, about a tile apart, both its ends among them; at least 2, at most `STATIONS`."""
     points = np.asarray(path, np.float64)
@@ -484,6 +562,19 @@ class PlanePanel(Panel):
             row.addWidget(choice)
         self.spaces.idClicked.connect(lambda code: self.set_space(chr(code)))
         row.addStretch(1)
+        overlays = tool("Overlay", "chart", tip="Write a measure on every face")
+        menu = QMenu(overlays)
+        self.overlays = QActionGroup(menu)
+        for name, text in OVERLAYS.items():
+            action = menu.addAction(text)
+            action.setCheckable(True)
+            action.setChecked(not name)
+            action.setData(name)
+            self.overlays.addAction(action)
+        self.overlays.triggered.connect(self._choose_field)
+        overlays.setMenu(menu)
+        overlays.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        row.addWidget(overlays)
         self.path_button = tool(
             "Draw a path", "film", tip="Draw a path over the faces; it becomes a morph", checkable=True
         )
@@ -565,7 +656,33 @@ class PlanePanel(Panel):
             self.view.faces = {name: pixmap_of(p) for name, p in zip(CORNERS, answer.pixels, strict=False)}
             self.view.update()
 
+    def _choose_field(self, _: object) -> None:
+        self._show_field()
+        plane, chosen = self.session.state.plane, self.overlays.checkedAction()
+        if plane is not None and plane.space == "z" and chosen is not None and chosen.data() == "average":
+            self.say("in Z all points are alike; go to W to see how far faces lie from the average one")
+
+    def _show_field(self) -> None:
+        """The overlay that is chosen, for this plane and this face."""
+        chosen = self.overlays.checkedAction()
+        field = self._field("" if chosen is None else chosen.data())
+        if field is not None or self.view.field is not None:
+            self.view.field = field
+            self.view.update()
+
+    def _field(self, name: str) -> Field | None:
+        plane, recipe, info = self.session.state.plane, self.session.state.recipe, self.session.generator
+        if not name or plane is None or info is None or plane.generator != info.sha256:
+            return None
+        if name == "average":
+            return None if plane.space == "z" else distances(plane, info.w_avg, info.w_std)
+        code = None if recipe is None else recipe.sources[0]
+        if code is None or code.generator != plane.generator or (code.space == "z") != (plane.space == "z"):
+            return None  # their distance has no meaning
+        return angles(plane, code.array) if plane.space == "z" else distances(plane, code.array, info.w_std)
+
     def _place_cross(self) -> None:
+        self._show_field()
         plane, recipe = self.session.state.plane, self.session.state.recipe
         cross, on_plane = None, True
         if plane is not None and recipe is not None:
