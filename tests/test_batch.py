@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import signal
@@ -245,3 +246,57 @@ def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixtu
         assert cli.main(["paste", *words, "-o", "out.png", "-q"]) == 2
         assert sentence in capsys.readouterr().err
         assert not Path("out.png").exists()
+
+
+def test_that_a_project_is_reported_on_against_the_zero_face(capsys: pytest.CaptureFixture[str]) -> None:
+    assert encode("photos/a.jpg", "-q") == 0
+    words = ["report", "p.facelab", "-o", "r.html", "--csv", "r.csv", "--at", "2,6,99"]
+    assert cli.main(words) == 0
+    (row,) = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    with Project.open("p.facelab") as project:
+        one, zero = sorted(project.runs(), key=lambda r: runs.is_zero_run(r.id))
+        assert (zero.name, zero.status, zero.steps_done) == (runs.ZERO_NAME, "done", STEPS)
+        own, base = (project.losses(r.id)["total"] for r in (one, zero))
+        assert len(project.faces()) == 1  # the baseline is no face of the library
+    assert float(row["loss at 6"]) == pytest.approx(own[5], rel=1e-5)
+    assert float(row["at 2 / zero face"]) == pytest.approx(own[1] / base[1], rel=1e-5)
+    assert float(row["best / zero face"]) == pytest.approx(own.min() / base.min(), rel=1e-5)
+    assert row["loss at 99"] == ""
+    assert float(row[next(h for h in row if h and h.startswith("seconds to"))]) > 0
+    assert 0.2 < float(row["identity distance"]) < 1.5
+    page = Path("r.html").read_text("utf-8")
+    assert page.count("data:image/jpeg") == 2
+    assert "zero face" in page
+
+    # The second time the baseline is there; a run that was cut off is told by its last kept step.
+    with Project.open("p.facelab") as project:
+        project.start_run("half", one.generator, one.settings, "half", project.target(one.id))
+        project.add_losses("half", 0, {"total": own[:3]})
+        project.keep_step("half", 2, project.kept(one.id, 2))
+        project.start_run("odd", one.generator, {"unheard of": 1}, "odd", project.target(one.id))
+        project.add_losses("odd", 0, {"total": own})
+    capsys.readouterr()
+    assert cli.main(["report", "p.facelab", "-o", "all.csv", "-v"]) == 0
+    assert "of the zero face" not in capsys.readouterr().err
+    rows = {row["photo"]: row for row in csv.DictReader(Path("all.csv").read_text().splitlines())}
+    assert list(rows)[-1] == "odd"  # without a baseline, after those that have one
+    assert rows["half"]["steps"] == "3"
+    assert rows["half"]["PSNR, dB"]
+    assert rows["odd"]["best / zero face"] == ""
+
+    for words, sentence in (
+        (["p.facelab", "nobody", "-o", "x.html"], "has no run 'nobody'"),
+        (["p.facelab", "-o", "x.pdf"], "a report ends in .html or .csv"),
+        (["p.facelab", "-o", "x.html", "--no-zero", "half", "--level", "nan"], "is not finite"),
+    ):
+        try:
+            code = cli.main(["report", *words])
+        except SystemExit as left:
+            code = int(left.code or 0)
+        assert code == 2
+        assert sentence in capsys.readouterr().err
+    with Project.open("empty.facelab"):
+        pass
+    assert cli.main(["report", "empty.facelab", "-o", "x.html"]) == 2
+    assert "no photograph that was encoded" in capsys.readouterr().err
+    assert not Path("x.html").exists()

@@ -6,6 +6,7 @@ The page needs nothing but itself: pictures are data in it, plots are drawn in i
 from __future__ import annotations
 
 import base64
+import colorsys
 import csv
 import io
 import math
@@ -139,7 +140,7 @@ class Report:
         """The page."""
         columns = self.columns()
         zeros = {id(row.zero): row.zero for row in self.rows if row.zero is not None}
-        colours = [f"hsl({360 * i / max(len(self.rows), 1):.0f} 62% 52%)" for i in range(len(self.rows))]
+        colours = [_colour(i / len(self.rows)) for i in range(len(self.rows))]
         own = [_Line(row.name, row.losses, colour) for row, colour in zip(self.rows, colours, strict=True)]
         own += [_Line("zero face", zero, "currentColor", dashed=True) for zero in zeros.values()]
         ratios = [
@@ -159,7 +160,7 @@ class Report:
         link = base64.b64encode(self.csv().encode()).decode("ascii")
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return _PAGE.format(
-            title=escape(f"Conformity of {len(self.rows)} photographs to {self.generator}"), notes=notes, head=head, body=body,
+            title=escape(f"Conformity of {len(self.rows)} photograph{'s' * (len(self.rows) > 1)} to {self.generator}"), notes=notes, head=head, body=body,
             means="".join(f"<td>{_number(_median(self.rows, value), form)}</td>" for _, form, value in columns),
             link=link, plots=plots, pairs="".join(self._pair(row) for row in self.rows), width=_WIDTH,
         )  # fmt: skip
@@ -225,6 +226,11 @@ def _plot(lines: Sequence[_Line], title: str) -> str:
     parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">step</text>')
     parts.append(f'<text x="{_LEFT + 6}" y="{_TOP + 12}">{escape(title)}</text>')
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} by step">{"".join(parts)}</svg>'
+
+
+def _colour(share: float) -> str:
+    """A colour that is seen on white and on dark, by its share of the way around the circle."""
+    return "#" + "".join(f"{round(255 * c):02x}" for c in colorsys.hls_to_rgb(share, 0.5, 0.65))
 
 
 def _ratio(losses: Values, zero: Values | None) -> Values:
