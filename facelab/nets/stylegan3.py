@@ -171,12 +171,12 @@ class FilteredLayer(nn.Module):
             x = x * demodulation[:, :, None, None]
         x = x + self.bias[:, None, None]
         up_filter, down_filter = self.filter_of("up_filter"), self.filter_of("down_filter")
-        if up_filter is not None:
-            x = fir_plane(x, up_filter * self.up, up=self.up, padding=self.padding)
-        elif self.up == 1:
+        if up_filter is None and self.up == 1:
             x = functional.pad(x, self.padding)
         else:
-            raise BadArgument("a layer that upsamples has no filter")
+            # A toRGB that doubles the size (only networks of few layers have one) does so without a filter.
+            taps = x.new_ones(1) if up_filter is None else up_filter
+            x = fir_plane(x, taps * self.up, up=self.up, padding=self.padding)
         if not self.torgb:
             x = functional.leaky_relu(x, 0.2) * math.sqrt(2)
         if self.conv_clamp is not None:

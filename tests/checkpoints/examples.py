@@ -34,6 +34,7 @@ SG3: dict[str, dict[str, Any]] = {
     "r": {"kernel": 1, "radial": True},
     "pointwise, not clamped": {"kernel": 1, "conv_clamp": None, "output_scale": 1},
     "labels": {"c_dim": 3, "embed_features": 12},
+    "few layers": {"coarse_end": True},
 }
 
 
@@ -70,10 +71,11 @@ def stylegan1(option: str = "plain", *, resolution: int = 16) -> Network:
 
 def stylegan3(option: str = "t") -> Network:
     options = {"kernel": 3, "radial": False, "conv_clamp": 256, "output_scale": 0.25, "c_dim": 0, **SG3[option]}
-    kernel, radial = options.pop("kernel"), options.pop("radial")
+    kernel, radial, coarse_end = options.pop("kernel"), options.pop("radial"), options.pop("coarse_end", False)
+    last = [(2, 2, 20, 8), (2, 1, 8, 16)] if coarse_end else [(2, 2, 20, 16), (1, 1, 16, 16)]
     layers = []
     # (up, down, size before, size after): doubled, kept, critically sampled with a separable filter, picture.
-    for index, (up, down, before, after) in enumerate([(4, 2, 12, 20), (2, 2, 20, 20), (2, 2, 20, 16), (1, 1, 16, 16)]):
+    for index, (up, down, before, after) in enumerate([(4, 2, 12, 20), (2, 2, 20, 20), *last]):
         torgb = index == 3
         k = 1 if torgb else kernel
         up_taps, down_taps = (0, 0) if torgb else (6 * up, 6 * down)
