@@ -229,7 +229,7 @@ class PlaneView(Canvas):
             painter.drawRect(area)
             text = field.text(value)
             box = QRectF(0, 0, metrics.horizontalAdvance(text) + 8, metrics.height())
-            box.moveBottomRight(area.bottomRight() - QPointF(3, 3))
+            box.moveTopRight(area.topRight() + QPointF(-3, 3))
             painter.setBrush(QColor(16, 16, 16, 190))
             painter.drawRoundedRect(box, 3, 3)
             painter.setPen(QColor("#f2f2f2"))
