@@ -332,7 +332,7 @@ class FaceGrid(QListView):
         self.setMovement(QListView.Movement.Static)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setUniformItemSizes(True)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)  # without one Qt drags nothing
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -343,20 +343,20 @@ class FaceGrid(QListView):
         self.setAccessibleName(name)
         self.clicked.connect(self._take)
         self.customContextMenuRequested.connect(self._menu)
-        self.verticalScrollBar().valueChanged.connect(lambda _: self._look.start())
-        self.faces.rowsInserted.connect(lambda *_: self._look.start())
+        self.verticalScrollBar().valueChanged.connect(lambda _: self._look_soon())
+        self.faces.rowsInserted.connect(lambda *_: self._look_soon())
 
     # -- what it shows --
     def show_faces(self, face: Callable[[int], Recipe | None], name: Callable[[int], str], most: int) -> None:
         """Other faces, from the top; see `FaceModel.show`."""
         self.faces.show(face, name, most)
         self.scrollToTop()
-        self._look.start()
+        self._look_soon()
 
     def refresh(self) -> None:
         """The same places, other faces."""
         self.faces.refresh()
-        self._look.start()
+        self._look_soon()
 
     def set_current(self, recipe: Recipe | None) -> None:
         """Frame a face, where it is among them."""
@@ -376,7 +376,7 @@ class FaceGrid(QListView):
         columns = max(1, width // (self._wish + 2 * PAD))
         self.side = min(width // columns - 2 * PAD, 2 * self._wish)
         self.setGridSize(QSize(width // columns, self.side + PAD + NAME + PAD))
-        self._look.start()
+        self._look_soon()
 
     def in_view(self) -> range:
         """The rows in view, and a screen more below them."""
@@ -387,6 +387,10 @@ class FaceGrid(QListView):
         top, height = self.verticalScrollBar().value(), self.viewport().height()
         first, last = top // size.height(), (top + 2 * height) // size.height() + 1
         return range(first * columns, min(last * columns, self.faces.rowCount()))
+
+    def _look_soon(self) -> None:
+        if not self._look.isActive():  # not put off for ever while a person scrolls
+            self._look.start()
 
     def _see(self) -> None:
         """Have drawn what is in view."""
@@ -400,7 +404,7 @@ class FaceGrid(QListView):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self._look.start()
+        self._look_soon()
 
     # -- what a person does --
     def _take(self, index: Index) -> None:

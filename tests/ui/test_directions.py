@@ -141,6 +141,21 @@ def test_that_one_face_on_each_side_is_a_pair_and_none_on_the_left_the_average(
     qtbot.waitUntil(lambda: all(view.pixels is not None for view in panel.without._views))
 
 
+def test_that_a_mixed_face_counts_as_what_it_draws(
+    panel: DirectionsPanel, idle: Idle, jobs_of: Callable[[type[Job]], list[Job]]
+) -> None:
+    a, b = face(1).sources[0], face(2).sources[0]
+    mixed = Recipe(sources=(a, b), weights=((0.5,), (0.5,)))
+    panel.having.add([mixed, face(3).change(psi=(0.5,))])
+    panel.find_between()
+    idle()
+    (job,) = jobs_of(FindDirections)
+    assert isinstance(job, FindDirections)
+    ((one, other),) = job.groups
+    np.testing.assert_allclose(one.array, fakes.ws_of(mixed), atol=1e-6)
+    assert other == face(3).sources[0]
+
+
 def test_that_finding_and_removing_are_undone(panel: DirectionsPanel, opened: Session, idle: Idle) -> None:
     panel.find_by("pca")
     idle()

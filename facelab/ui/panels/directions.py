@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,18 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.errors import FacelabError
-from facelab.jobs import Answer, Directions, FindDirections, GeneratorInfo, Images, Orthogonalise, Render, Thumbnails
+from facelab.jobs import (
+    Answer,
+    Codes,
+    Directions,
+    FindDirections,
+    GeneratorInfo,
+    Images,
+    Orthogonalise,
+    Render,
+    Resolve,
+    Thumbnails,
+)
 from facelab.latent.code import Code, Direction
 from facelab.latent.direction import METHODS
 from facelab.latent.recipe import Applied, Recipe
@@ -69,6 +80,7 @@ SECTIONS = {
     "file": "Imported",
 }
 Do = Callable[[Project], None]
+Groups = tuple[tuple[Recipe, ...], tuple[Recipe, ...]]
 FILES = "Directions (*.npz *.npy *.pt *.pkl *.safetensors);;All files (*)"
 
 
@@ -239,10 +251,6 @@ class Group(QWidget):
         self.faces = []
         self._show()
         self.changed.emit()
-
-    def codes(self) -> tuple[Code, ...]:
-        """What a direction is found from: the faces as they are before psi and directions."""
-        return tuple(recipe.sources[0] for recipe in self.faces)
 
     def _add_current(self) -> None:
         if self._panel.session.state.recipe is not None:
@@ -828,11 +836,24 @@ class DirectionsPanel(Panel):
 
     def find_between(self) -> None:
         """Find the direction from one group of faces to the other."""
-        one, other = self.without.codes(), self.having.codes()
-        if not other:
+        if not self.having.faces:
             self.say("drop at least one face that has it on the right")
             return
+        faces = (tuple(self.without.faces), tuple(self.having.faces))
+        mixed = tuple(dict.fromkeys(r for group in faces for r in group if len(r.sources) > 1 or r.directions))
         name = self.called.text().strip() or "Direction"
+        if mixed:
+            self.submit(Resolve(recipes=mixed), partial(self._mixed_resolved, faces, mixed, name))
+        else:
+            self._find_groups(faces, {}, name)
+
+    def _mixed_resolved(self, faces: Groups, mixed: Sequence[Recipe], name: str, answer: Answer) -> None:
+        if isinstance(answer, Codes):
+            self._find_groups(faces, dict(zip(mixed, answer.codes, strict=True)), name)
+
+    def _find_groups(self, faces: Groups, resolved: Mapping[Recipe, Code], name: str) -> None:
+        """A face that is one code counts as that, whatever its psi: psi changes how far it lies, not in which direction."""
+        one, other = (tuple(resolved.get(r) or r.sources[0] for r in group) for group in faces)
         if len(one) == len(other) == 1:
             self.find_by("pair", (one, other), name)
         else:
