@@ -29,7 +29,7 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
         CheckpointError: an array is missing, has another shape, is not numbers or not finite.
         UnsafeFile: one short piece of the file is declared to be many large arrays.
     """
-    network = _build(family, architecture)
+    network = build(family, architecture, seed=None) if contents.ours else _build(family, architecture)
     wanted = {name: tuple(place.shape) for name, place in network.state_dict().items()}
     if W_AVG not in arrays:
         network.w_avg_estimated = True
@@ -59,7 +59,10 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
 
 
 def _build(family: str, architecture: Mapping[str, Any]) -> Network:
-    """A network without memory, after its like has drawn a picture without numbers: sizes that do not fit show there."""
+    """A network without memory, after its like has drawn a picture without numbers: sizes that do not fit show there.
+
+    The first time it takes most of a second: torch loads its compiler to work without numbers.
+    """
     try:
         trial = build(family, architecture, seed=None).to("meta")
         with torch.no_grad():
