@@ -216,7 +216,7 @@ class FakeEngine:
     def write(
         self, job: jobs.ExportMorph | jobs.ExportPictures | jobs.ExportPlane | jobs.ExportTable
     ) -> Iterator[Answer | None]:
-        paths = job.paths if isinstance(job, jobs.ExportPictures) else (job.path,)
+        paths = job.paths if isinstance(job, jobs.ExportPictures | jobs.WriteReport) else (job.path,)
         total = 20
         for i in range(total):
             time.sleep(self.pause)
@@ -225,7 +225,12 @@ class FakeEngine:
             path.write_bytes(b"fake")
             yield jobs.Written(path)
 
-    def write_short(self, job: jobs.SaveGenerator | jobs.WriteLatents) -> Iterator[Answer | None]:
+    def write_report(self, job: jobs.WriteReport) -> Iterator[Answer | None]:
+        for path in job.paths:
+            path.write_bytes(b"fake")
+            yield jobs.Written(path)
+
+    def write_short(self, job: jobs.SaveGenerator | jobs.WriteLatents | jobs.PasteBack) -> Iterator[Answer | None]:
         job.path.write_bytes(b"fake")
         yield jobs.Written(job.path)
 
@@ -238,7 +243,7 @@ _ENGINE: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.Thumbnails: FakeEngine.thumbnails, jobs.Resolve: FakeEngine.resolve, jobs.FindDirections: FakeEngine.directions,
     jobs.Orthogonalise: FakeEngine.orthogonalise,
     jobs.Project: FakeEngine.project, jobs.ExportMorph: FakeEngine.write, jobs.ExportPictures: FakeEngine.write,
-    jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.ExportDescent: FakeEngine.write, jobs.SaveGenerator: FakeEngine.write_short,
+    jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.ExportDescent: FakeEngine.write, jobs.WriteReport: FakeEngine.write, jobs.WriteReport: FakeEngine.write_report, jobs.SaveGenerator: FakeEngine.write_short,
     jobs.WriteLatents: FakeEngine.write_short, jobs.ReadLatents: FakeEngine.read_latents,
 }  # fmt: skip
 
@@ -315,5 +320,5 @@ class FakeDesk(FakeEngine):
 
 _DESK: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenPhoto: FakeDesk.open_photo, jobs.CropPhoto: FakeDesk.crop_photo, jobs.LookAtFile: FakeDesk.look,
-    jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue,
+    jobs.PasteBack: FakeDesk.write, jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue, jobs.PasteBack: FakeEngine.write_short,
 }  # fmt: skip

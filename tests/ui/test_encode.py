@@ -16,10 +16,11 @@ from PySide6.QtWidgets import QApplication, QPushButton
 from pytestqt.qtbot import QtBot
 
 from facelab.errors import Diverged, PictureError
-from facelab.jobs import CropPhoto, Job, OpenPhoto, Project, ProjectionSettings
+from facelab.jobs import CropPhoto, Job, OpenPhoto, PasteBack, Project, ProjectionSettings
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.runs import settings_json
+from facelab.ui.dialogs import PasteBackDialog
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.library import png_of
 from facelab.ui.photo import Crop, difference
@@ -349,3 +350,27 @@ def test_that_the_photograph_can_be_wiped_over_what_was_found(qtbot: QtBot, pane
     right = [plain.pixel(middle + quarter, y) != wiped.pixel(middle + quarter, y) for y in range(0, view.height(), 7)]
     assert any(left)
     assert not any(right)
+
+
+def test_that_the_face_as_found_or_as_edited_is_set_back_into_its_photograph(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[PasteBack]]
+) -> None:
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    panel.session.change("Psi", psi=(0.5,))
+    edited = panel.session.state.recipe
+    assert edited is not None
+    qtbot.mouseClick(panel.paste_button, Qt.MouseButton.LeftButton)
+    dialog = panel.findChild(PasteBackDialog)
+    assert dialog is not None
+    assert [b.text() for b in dialog.choices.buttons()] == ["As found", "The current face"]
+    assert dialog.choices.checkedId() == 1, "what a person has edited is what they mean"
+    qtbot.waitUntil(lambda: dialog.problem() is None, timeout=5000)
+    dialog.path.setText(str(tmp_path / "out.jpg"))
+    dialog.mask.setChecked(True)
+    with qtbot.waitSignal(dialog.written, timeout=5000):
+        qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
+    (job,) = jobs_of(PasteBack)
+    assert (job.photo, job.path, job.mask) == (tmp_path / "me.jpg", tmp_path / "out.jpg", True)
+    np.testing.assert_allclose(job.quad, [[96, 96], [96, 416], [416, 416], [416, 96]])
+    np.testing.assert_array_equal(job.pixels, fakes.draw(fakes.ws_of(edited), grain=0.03, seed=1))

@@ -66,7 +66,7 @@ from facelab.latent.recipe import Recipe
 from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
 from facelab.ui import theme
-from facelab.ui.dialogs import PHOTO_FILTER, ask_open
+from facelab.ui.dialogs import PHOTO_FILTER, PasteBackDialog, ask_open
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.library import keep_face, png_of
 from facelab.ui.photo import Crop, DropZone, PhotoView, Squares, WipeView, difference
@@ -353,8 +353,21 @@ class EncodePanel(Panel):
         self.cancel_button = button("Cancel", self._cancel, icon="close", tip="Stop; it can be taken up again")
         self.again_button = button("Go on", self._go_on, icon="play", primary=True)
         self.take_button = button("Take this face", self._take, icon="face", tip="Make it the current face")
-        self.next_button = button("Encode another photo", self._remove_item, icon="photo")
-        for each in (self.pause_button, self.cancel_button, self.again_button, self.take_button, self.next_button):
+        self.paste_button = button(
+            "Set into photo…",
+            self._paste_back,
+            icon="photo",
+            tip="Set the face, edited or not, back into its photograph",
+        )
+        self.next_button = button("Another photo", self._remove_item, icon="photo")
+        for each in (
+            self.pause_button,
+            self.cancel_button,
+            self.again_button,
+            self.take_button,
+            self.paste_button,
+            self.next_button,
+        ):
             foot.addWidget(each)
         column.addLayout(foot)
         return page
@@ -613,6 +626,9 @@ class EncodePanel(Panel):
         self.cancel_button.setVisible(item.run.open)
         self.again_button.setVisible(state in ("cancelled", "failed"))
         self.take_button.setVisible(item.run.recipe is not None)
+        self.paste_button.setVisible(
+            item.run.recipe is not None and item.path is not None and item.run.quad is not None
+        )
         self.next_button.setVisible(not item.run.open)
 
     def _show_queue(self) -> None:
@@ -909,6 +925,15 @@ class EncodePanel(Panel):
         run = None if self.item is None else self.item.run
         if run is not None and run.recipe is not None:
             self.session.take(run.recipe, f"Take {run.name}")
+
+    def _paste_back(self) -> None:
+        item, now = self.item, self.session.state.recipe
+        if item is None or item.path is None or item.run is None or item.run.recipe is None or item.run.quad is None:
+            return
+        faces = {"As found": item.run.recipe}
+        if now is not None and now != item.run.recipe and now.generator == item.run.generator:
+            faces["The current face"] = now
+        PasteBackDialog(self.session, self.client, item.path, item.run.quad, faces, self).open()
 
     # -- runs that were stopped -----------------------------------------------------------------------------------------------------------
     def _go_on(self) -> None:

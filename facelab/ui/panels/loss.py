@@ -33,9 +33,9 @@ from facelab.files import replacing
 from facelab.jobs import Answer, Images, Pixels, Project, ProjectionDone, ProjectionStep, Thumbnails
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
-from facelab.runs import is_zero_run
+from facelab.runs import is_zero_run, reported
 from facelab.ui import theme
-from facelab.ui.dialogs import ExportDescentDialog, ask_save, folder, free_name
+from facelab.ui.dialogs import ExportDescentDialog, ReportDialog, ask_save, folder, free_name
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session
 from facelab.ui.widgets import EmptyState, FaceView, button, quiet, tool
@@ -253,6 +253,7 @@ class LossPanel(Panel):
             menu.addAction(text, partial(self._ask_export, suffix))
         menu.addSeparator()
         menu.addAction("Descent as a video…", self._export_descent)
+        menu.addAction("Conformity report…", self._export_report)
         export.setMenu(menu)
         export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.note = quiet("", small=True)
@@ -690,6 +691,17 @@ class LossPanel(Panel):
             self.say("this run belongs to another generator; open that one to play it")
         else:
             ExportDescentDialog(self.session, self.client, found, self).open()
+
+    def _export_report(self) -> None:
+        info = self.session.generator
+        if info is None:
+            return
+        try:
+            rows = reported(self.session.project, info.sha256)
+        except FacelabError as error:
+            self.say(error)
+            return
+        ReportDialog(self.session, self.client, rows, self).open()
 
     def export(self, path: Path) -> None:
         """Write the plot as .png or .svg, or the numbers of the shown runs as .csv, by the suffix."""
