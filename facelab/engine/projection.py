@@ -295,7 +295,8 @@ class _Run:
         self.target = to_tensor(self.job.target).permute(2, 0, 1)[None].to(self.device) / 127.5 - 1
         self.mask = None
         if s.mask is not None:
-            if s.mask.dtype != np.uint8 or s.mask.ndim != 2 or not s.mask.any():
+            square = s.mask.ndim == 2 and s.mask.shape[0] == s.mask.shape[1]
+            if s.mask.dtype != np.uint8 or not square or not s.mask.any():
                 raise BadArgument("a mask is uint8 [S, S], with at least one pixel that counts")
             self.mask = to_tensor(s.mask)[None, None].to(self.device) / 255
         self.learnt: Tensor | None = None
@@ -324,7 +325,8 @@ class _Run:
         full = self.network.resolution
         if not (self.settings.coarse_to_fine and self.network.has_previews and full > _COARSE):
             return [(0, full)]
-        return [(0, _COARSE), (max(1, round(self.settings.steps * (1 - _FULL_SHARE))), full)]
+        first = round(self.settings.steps * (1 - _FULL_SHARE))
+        return [(0, _COARSE), (first, full)] if 0 < first < self.settings.steps else [(0, full)]
 
     def _start(self) -> Generator[None, None, Tensor]:
         """The code that the run starts from; returns ws [1, L, C]."""
@@ -408,11 +410,13 @@ class _Run:
             yield from self.optimiser.step(state, evaluation, s)
             report.add(evaluation)
             state.step += 1
+            if self.optimiser.settled and phase == self.phases[-1][0]:
+                stopped = "slope"
             now = time.monotonic()
             state.seconds, clock = state.seconds + now - clock, now
             if report.due():
                 answer = report.read()
-                stopped = self._stop(answer)
+                stopped = self._stop(answer) or stopped
                 if stopped == "diverged":
                     break
                 yield answer
@@ -620,6 +624,8 @@ class _Evaluation:
 class _Adam:
     """Adam on the code and the noise maps, with ramps and a fading noise on the code."""
 
+    settled = False  # it never knows
+
     def __init__(self, learning_rate: float) -> None:
         self._rate = learning_rate
         self._optimiser: torch.optim.Adam | None = None
@@ -694,6 +700,7 @@ class _LBFGS:
         self._steps: list[Tensor] = []  # differences of x
         self._turns: list[Tensor] = []  # differences of the gradient
         self._last: tuple[Tensor, Tensor] | None = None  # gradient and loss at x
+        self.settled = False
 
     def step(self, state: _State, evaluation: _Evaluation, settings: ProjectionSettings) -> Iterator[None]:
         """One direction; usually one evaluation, more where the first length does not lower the loss enough."""
@@ -708,6 +715,10 @@ class _LBFGS:
         if not slope < 0:  # the memory misleads
             self.forget_turns()
             direction, slope = -gradient, -float(gradient.square().sum())
+            if not slope < 0:  # nowhere leads down
+                yield from evaluation.run(state.x, [])
+                self.settled = True
+                return
         # The first step has no memory to scale it: as long as Adam's would be.
         length = 1.0 if self._steps else settings.learning_rate / max(float(gradient.abs().mean()), 1e-30)
         for _ in range(self.tries):
@@ -717,8 +728,8 @@ class _LBFGS:
                 break
             length *= 0.35
         else:
-            if not self._steps:  # no step down the gradient helps: this is the bottom
-                return
+            # Where no length down the bare gradient helps either, this is the bottom, as far as float32 can see it.
+            self.settled = not self._steps
             self.forget_turns()
             return
         turn, moved = evaluation.gradients[0] - gradient, x - state.x
@@ -749,7 +760,7 @@ class _LBFGS:
     def forget(self) -> None:
         """At another size the loss is another function."""
         self.forget_turns()
-        self._last = None
+        self._last, self.settled = None, False
 
     def about(self) -> dict[str, Any]:
         return {"kind": "lbfgs", "memory": len(self._steps), "ready": self._last is not None}

@@ -67,10 +67,13 @@ def noisy() -> Model:
     return open_small(noise=0.2)
 
 
-def draw(model: Model, seed: int = 1) -> Pixels:
-    w = model.map(seed_to_z(seed, model.network.z_dim)[None], None)
+def draw_w(model: Model, w: np.ndarray) -> Pixels:
     with torch.no_grad():
-        return to_pixels(model.network.synthesize(to_tensor(w)[:, None].expand(-1, model.network.num_ws, -1)))[0]
+        return to_pixels(model.network.synthesize(to_tensor(w).expand(1, model.network.num_ws, -1)))[0]
+
+
+def draw(model: Model, seed: int = 1) -> Pixels:
+    return draw_w(model, model.map(seed_to_z(seed, model.network.z_dim)[None], None))
 
 
 def job(model: Model, target: Pixels | None = None, *, resume: bytes | None = None, **settings: Any) -> Project:
@@ -457,6 +460,29 @@ def test_that_a_run_stops_by_loss_by_time_and_by_slope(model: Model, settings: d
         assert done.loss <= 0.02
 
 
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_that_l_bfgs_ends_where_nothing_leads_down(model: Model, slope: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = itertools.count()
+
+    def flat(self: PixelPyramid, images: torch.Tensor) -> torch.Tensor:
+        # With a slope: each try is found to lie higher, as rounding has it at the bottom.
+        return slope * (images - images.detach()).sum((1, 2, 3)) + 1 + 1e-6 * next(calls)
+
+    monkeypatch.setattr(PixelPyramid, "__call__", flat)
+    found = answers(model, job(model, steps=500, optimiser="lbfgs", losses={"pixels": 1.0}))
+    done = found[-1]
+    assert isinstance(done, ProjectionDone)
+    assert done.stopped == "slope"
+    assert len(totals(found)) == 2
+    assert np.allclose(done.code.array, model.w_avg)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_that_a_very_short_run_ends_at_full_size(model: Model, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection, "_COARSE", 16)
+    assert len(finish(model, job(model, steps=steps)).pixels) == 32
+
+
 def test_that_a_loss_which_is_no_longer_finite_ends_the_run_with_its_last_good_code(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -486,7 +512,7 @@ def test_that_a_run_without_any_finite_loss_gives_no_code(model: Model, monkeypa
         {"space": "z"}, {"steps": 0}, {"steps": 2_000_000}, {"learning_rate": 0.0}, {"learning_rate": math.nan},
         {"start": "somewhere"}, {"start": "code"}, {"optimiser": "sgd"}, {"seed": -1}, {"near_w": -1.0},
         {"noise_weight": math.inf}, {"learn_layers": ()}, {"learn_layers": (99,)}, {"losses": {"beauty": 1.0}},
-        {"losses": {"pixels": -1.0}}, {"mask": np.zeros((8, 8), np.uint8)}, {"mask": np.ones((8, 8, 3), np.uint8)},
+        {"losses": {"pixels": -1.0}}, {"mask": np.zeros((8, 8), np.uint8)}, {"mask": np.ones((8, 8, 3), np.uint8)}, {"mask": np.ones((8, 4), np.uint8)},
         {"stop_loss": math.nan}, {"losses": {"perceptual": 1.0}}, {"features": "/nowhere/vgg.pth"},
     ],
 )  # fmt: skip
