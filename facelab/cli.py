@@ -652,6 +652,8 @@ def _check_folder(path: Path) -> None:
     """Refuse before the work is done what could not be written after it."""
     if not path.parent.is_dir():
         raise ExportError(f"cannot write {path.name!r}: its folder does not exist; make it or choose another one")
+    if not os.access(path.parent, os.W_OK):
+        raise ExportError(f"cannot write {path.name!r}: that folder may not be written; choose another folder")
 
 
 def _told(options: argparse.Namespace, paths: Sequence[Path], more: str = "") -> None:

@@ -222,7 +222,7 @@ class TorchEngine:
             yield self._cached(name, found, side)
         left = [cell for cell in job.cells if cell not in set(found)]
         own = model.network.resolution
-        coarse = next((size for size in model.network.preview_resolutions() if COARSE // 2 <= size < side), side)
+        coarse = max((size for size in model.network.preview_resolutions() if size < side), default=side)
         for size in (coarse, side) if model.network.has_previews and own >= SLOW and coarse < side else (side,):
             count = model.batch(size if size < side else own)
             for start in range(0, len(left), count):
