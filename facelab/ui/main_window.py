@@ -49,11 +49,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from facelab import assets, jobs
+from facelab import assets, jobs, runs
 from facelab.errors import FacelabError, MissingPart
 from facelab.files import replacing
 from facelab.jobs import Answer, GeneratorInfo
 from facelab.latent.as_python import as_python
+from facelab.latent.code import Floats
 from facelab.latent.recipe import Recipe
 from facelab.project import Project
 from facelab.ui import dialogs, theme
@@ -69,6 +70,7 @@ from facelab.ui.panels.loss import LossPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.panels.preview import PreviewPanel
+from facelab.ui.run_dialogs import PasteBackDialog, ReportDialog
 from facelab.ui.session import SEEDS, Session, State, describe
 from facelab.ui.settings_dialog import SettingsDialog
 from facelab.ui.widgets import MessageBar, Wait, Whole, as_panel, files_of, heading, recipe_mime, recipe_of, tool
@@ -169,6 +171,7 @@ class MainWindow(QMainWindow):
         library = self.panel(LibraryPanel)
         library.slot_asked.connect(self.panel(MixerPanel).put)
         library.anchor_asked.connect(self.panel(PlanePanel).set_anchor)
+        library.paste_asked.connect(self._set_back)
         self.panel(DirectionsPanel).axis_asked.connect(
             lambda name, direction: self.show_panel(PlanePanel).set_axis(name, direction)
         )
@@ -281,6 +284,8 @@ class MainWindow(QMainWindow):
         self.import_files = make("Import &faces…", self._ask_faces)
         self.export_picture = make("&Export picture…", self._export_picture, "Ctrl+E", icon="export", needs_face=True)
         self.export_morph = make("Export &morph…", self._export_morph, "Ctrl+M", icon="film", needs_face=True)
+        self.paste_back = make("Set &back into photograph…", self._paste_back, needs_face=True)
+        self.report = make("&Conformity report…", self._report, needs_face=True)
         self.save_face = make("Save &face as .face.safetensors…", self._ask_save_face, needs_face=True)
         self.quit = make("&Quit", self.close, "Ctrl+Q")
         self.undo = make("&Undo", stack.undo, "Ctrl+Z", icon="undo", tip="Undo")
@@ -339,7 +344,8 @@ class MainWindow(QMainWindow):
         self._history.aboutToShow.connect(self._fill_history)
         menu(
             "&File", self.new_project, self.open_project_action, self._recent, self.save_project_as, None, self.import_photo,
-            self.import_files, None, self.export_picture, self.export_morph, self.save_face, None, self.settings_action, self.quit,
+            self.import_files, None, self.export_picture, self.export_morph, self.save_face, self.paste_back,
+            self.report, None, self.settings_action, self.quit,
         )  # fmt: skip
         menu(
             "&Edit",
@@ -822,6 +828,33 @@ class MainWindow(QMainWindow):
     def _export(self, dialog: dialogs.ExportDialog) -> None:
         dialog.written.connect(lambda path: self.note(f"Saved {path.name}"))
         dialog.open()
+
+    def _paste_back(self) -> None:
+        recipe = self.session.state.recipe
+        if recipe is None:
+            return
+        try:
+            self._set_back(recipe, runs.photo_of(self.session.project, recipe))
+        except FacelabError as error:
+            self.say(error)
+
+    def _set_back(self, recipe: Recipe, found: tuple[str, Floats | None] | None) -> None:
+        """Set a face into the photograph of this name, where it was."""
+        if found is None or found[1] is None:
+            self.say("this face was not encoded from a photograph of this project, so there is none to set it back into")
+        else:
+            self._export(PasteBackDialog(self.session, self.client, recipe, found[0], found[1], self))
+
+    def _report(self) -> None:
+        info = self.session.generator
+        if info is None:
+            return
+        try:
+            dialog = ReportDialog(self.session, self.client, runs.reported(self.session.project, info.sha256), self)
+        except FacelabError as error:
+            self.say(error)
+            return
+        self._export(dialog)
 
     def _ask_save_face(self) -> None:
         recipe = self.session.state.recipe

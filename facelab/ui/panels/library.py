@@ -474,6 +474,7 @@ class LibraryPanel(Panel):
     Signals:
         slot_asked(index, recipe): put a face into the mixer's slot.
         anchor_asked(name, recipe): put it on "origin", "x" or "y" of the plane.
+        paste_asked(recipe, photo): set it back into its photograph, of which the name and the crop are told, or None.
         photo_asked(path): a photograph was dropped here.
     """
 
@@ -483,6 +484,7 @@ class LibraryPanel(Panel):
 
     slot_asked = Signal(int, object)
     anchor_asked = Signal(str, object)
+    paste_asked = Signal(object, object)
     photo_asked = Signal(object)
 
     def __init__(self, session: Session, client: Client) -> None:
@@ -831,6 +833,8 @@ class LibraryPanel(Panel):
             if len(usable) > 1:
                 menu.addAction(f"Export morph through {len(usable)} faces…", partial(self._morph, usable))
             menu.addSeparator()
+        if len(rows) == 1 and usable and first.has_photo:
+            menu.addAction("Set back into photograph…", partial(self._paste_back, first))
         if len(rows) == 1:
             menu.addAction("Rename\tF2", lambda: self.list.edit(self.list.currentIndex()))
         menu.addAction("Tags…", partial(self._ask_tags, rows))
@@ -849,6 +853,11 @@ class LibraryPanel(Panel):
         recipes, names = self._recipes(rows)
         if recipes:
             ExportPictureDialog(self.session, self.client, recipes, names, self).open()
+
+    def _paste_back(self, row: FaceRow) -> None:
+        recipe = self._recipe(row)
+        if recipe is not None:
+            self.paste_asked.emit(recipe, self.session.project.photo(row.id))
 
     def _morph(self, rows: Sequence[FaceRow]) -> None:
         recipes, _ = self._recipes(rows)
