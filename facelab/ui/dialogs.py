@@ -171,7 +171,7 @@ class ExportDialog(QDialog):
         self.column.addStretch(1)
         self.column.addWidget(self.buttons)
         self.format.currentIndexChanged.connect(self._format_changed)
-        self.path.textChanged.connect(lambda _: self.message.hide())
+        self.path.textChanged.connect(self._path_changed)
 
     def add_target(self) -> None:
         """The rows for the format and the file; a subclass puts them where they belong, usually last."""
@@ -210,6 +210,14 @@ class ExportDialog(QDialog):
         path = Path(self.path.text().strip())
         if path.name:
             self.path.setText(str(free_name(path.with_suffix(self.format.currentData()))))
+
+    def _path_changed(self, text: str) -> None:
+        self.message.hide()
+        place = self.format.findData(Path(text.strip()).suffix.lower())
+        if place >= 0 and place != self.format.currentIndex():
+            self.format.blockSignals(True)  # the name stands as it was typed
+            self.format.setCurrentIndex(place)
+            self.format.blockSignals(False)
 
     def _browse(self) -> None:
         suffix = self.format.currentData()
@@ -462,6 +470,7 @@ class ExportDescentDialog(ExportDialog):
 
     def __init__(self, session: Session, client: Client, row: RunRow, parent: QWidget) -> None:
         super().__init__(session, client, "Export descent", f"{row.name} descent", VIDEOS, parent)
+        self.setMinimumWidth(560)
         self.row = row
         self.seconds = _number("Seconds down", 0.5, MOST_SECONDS, 6, 0.5, 1, " s")
         self.back = _number("Seconds back", 0, MOST_SECONDS, 2, 0.5, 1, " s")
@@ -494,8 +503,8 @@ class ReportDialog(ExportDialog):
         )
         self.rows = tuple(rows)
         missing = runs.zeros_missing(session.project, rows)
-        told = f"{len(rows)} photographs" if len(rows) > 1 else "1 photograph"
-        self.form.addRow("About", quiet(told + ", each against the zero face's curve", wrap=True))
+        told = f"{len(rows)} photographs, each" if len(rows) > 1 else "1 photograph"
+        self.form.addRow("About", quiet(f"{told} against the zero face's curve", wrap=True))
         if missing:
             note = 'The zero face was not encoded with all of these settings; those runs are told without it. Tick "Compare with the zero face" when you encode.'
             self.form.addRow("", quiet(note, wrap=True, small=True))
@@ -548,7 +557,7 @@ class PasteBackDialog(ExportDialog):
         self.form.addRow(
             "",
             quiet(
-                "The picture is marked as made by a generator, as the law of several countries asks.",
+                "The picture carries the mark of one that was made with a generator.",
                 wrap=True,
                 small=True,
             ),

@@ -188,3 +188,12 @@ def test_that_the_generators_details_name_all_that_was_opened(opened: Session, p
     said = " ".join(label.text() for label in dialog.findChildren(QLabel))
     for part in ("stylegan2", "128 × 128", "Z 32, W 32, 12 layers", "cpu, float32", info.sha256[:32]):
         assert part in said
+
+
+def test_that_a_suffix_that_is_typed_chooses_the_format(
+    opened: Session, client: Client, parent: QWidget, tmp_path: Path
+) -> None:
+    dialog = ExportPictureDialog(opened, client, [face(7)], ["seed 7"], parent)
+    dialog.path.setText(str(tmp_path / "mine.JPG"))
+    assert dialog.format.currentData() == ".jpg"
+    assert dialog.target() == tmp_path / "mine.JPG"
