@@ -510,8 +510,8 @@ class TorchEngine:
         from facelab.engine import report  # dlib takes a while to load, and most never need it
 
         def drawn(recipe: Recipe) -> Generator[None, None, Pixels]:
-            (pixels,) = yield from self._whole([recipe], None)
-            return pixels
+            picture: Pixels = (yield from self._whole([recipe], None))[0]
+            return picture
 
         yield from report.write(job, drawn, self.model(job.generator).name, cancel)
 
