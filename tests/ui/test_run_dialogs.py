@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QWidget
 from pytestqt.qtbot import QtBot
 
 from facelab import runs
@@ -17,7 +17,8 @@ from facelab.jobs import Job, PasteBack, Project, ProjectionDone, ProjectionSett
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui import dialogs
-from facelab.ui.panels.library import png_of
+from facelab.ui.main_window import MainWindow
+from facelab.ui.panels.library import LibraryPanel, png_of
 from facelab.ui.run_dialogs import PasteBackDialog, ReportDialog
 from facelab.ui.session import Session
 from facelab.ui.widgets import image_of
@@ -151,3 +152,35 @@ def test_that_a_baseline_that_fails_brings_the_dialog_back(
     engine.fail.clear()
     with qtbot.waitSignal(dialog.written, timeout=10_000):
         qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
+
+
+def test_that_the_window_offers_both_where_there_is_a_photograph(qtbot: QtBot, encoded: Session, client: Client) -> None:
+    window = MainWindow(encoded, client)
+    window.show()
+    window.start()
+    qtbot.waitUntil(lambda: not client._tickets, timeout=20_000)
+    encoded.take(Recipe.of(Code.from_seed(3, fakes.Z_DIM, fakes.SHA)))
+    window.paste_back.trigger()
+    assert "was not encoded from a photograph of this project" in window._messages.text
+    encoded.take(Recipe.of(code()).change(psi=(0.7,)))
+    window.paste_back.trigger()
+    (dialog,) = window.findChildren(PasteBackDialog)
+    assert dialog.recipe.psi == (0.7,)
+    dialog.close()
+    window.report.trigger()
+    (report,) = window.findChildren(ReportDialog)
+    assert [row.name for row in report.rows] == ["me"]
+    report.close()
+    library = window.panel(LibraryPanel)
+    library.paste_asked.emit(Recipe.of(code()), encoded.project.photo(encoded.project.faces()[0].id))
+    qtbot.waitUntil(lambda: any(d.isVisible() for d in window.findChildren(PasteBackDialog)))
+    encoded.project.delete_run("r1")
+    window.report.trigger()
+    assert "no photograph that was encoded" in window._messages.text
+    for each in window.findChildren(QDialog):
+        each.close()
+    qtbot.waitUntil(lambda: not client._tickets, timeout=20_000)
+    window._sure = True
+    window.close()
+    window.deleteLater()
+    QApplication.processEvents()
