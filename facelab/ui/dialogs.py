@@ -552,8 +552,8 @@ class PasteBackDialog(ExportDialog):
             row.addLayout(column)
         row.addStretch(1)
         self.form.addRow("Face", row)
-        self.mask = QCheckBox("Only the face itself; hair and background stay as they were")
-        self.form.addRow("", self.mask)
+        self.face_only = QCheckBox("Only the face itself; hair and background stay as they were")
+        self.form.addRow("", self.face_only)
         self.form.addRow(
             "",
             quiet(
@@ -582,7 +582,7 @@ class PasteBackDialog(ExportDialog):
     def job(self) -> PasteBack:
         return PasteBack(
             photo=self.photo, quad=self.quad, pixels=read_only(self._pixels[self.choices.checkedId()]),
-            path=self.target(), mask=self.mask.isChecked(),
+            path=self.target(), mask=self.face_only.isChecked(),
         )  # fmt: skip
 
 

@@ -367,7 +367,7 @@ def test_that_the_face_as_found_or_as_edited_is_set_back_into_its_photograph(
     assert dialog.choices.checkedId() == 1, "what a person has edited is what they mean"
     qtbot.waitUntil(lambda: dialog.problem() is None, timeout=5000)
     dialog.path.setText(str(tmp_path / "out.jpg"))
-    dialog.mask.setChecked(True)
+    dialog.face_only.setChecked(True)
     with qtbot.waitSignal(dialog.written, timeout=5000):
         qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
     (job,) = jobs_of(PasteBack)
