@@ -750,6 +750,9 @@ class MainWindow(QMainWindow):
     def open_files(self, paths: Iterable[Path]) -> None:
         """Look what each file is, by its contents, and take it where it belongs."""
         for path in paths:
+            if path.is_dir():
+                self.show_panel(EncodePanel).open_photos([path])
+                continue
             ticket = self.client.submit(jobs.LookAtFile(path=path))
             ticket.answered.connect(self._route)
             ticket.failed.connect(self.say)

@@ -64,3 +64,10 @@ def idle(qtbot: QtBot, client: Client) -> Callable[[], None]:
         qtbot.waitUntil(lambda: not client._tickets, timeout=10_000)
 
     return wait
+
+
+@pytest.fixture(autouse=True)
+def empty_clipboard(qapp: QApplication) -> Iterator[None]:
+    """The offscreen platform crashes at exit over what Python put on the clipboard; a real one does not."""
+    yield
+    qapp.clipboard().clear()
