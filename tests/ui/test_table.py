@@ -111,6 +111,9 @@ def test_that_layers_are_chosen_by_group_and_by_number(filled: TablePanel, opene
     filled.last.setValue(1)
     assert opened.state.table.layers == (1, 2)
     assert filled.first.value() == 1
+    filled.first.setValue(7)
+    assert opened.state.table.layers == (7, 8)
+    assert filled.last.value() == 7
     assert not any(filled.groups.button(i).isChecked() for i in range(3))
 
 

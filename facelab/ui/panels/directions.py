@@ -21,7 +21,6 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QMenu,
     QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -160,8 +159,7 @@ class DirectionRow(QWidget):
         super().__init__()
         self.direction = direction
         self.name = Elided(direction.name)
-        self.name.setFixedWidth(LABEL)
-        self.name.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        self.name.setMaximumWidth(LABEL)
         self.share = quiet("", small=True)
         self.share.setFixedWidth(SHARE)
         self.share.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -175,15 +173,15 @@ class DirectionRow(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
-        row.addWidget(self.name)
+        row.addWidget(self.name, 3)
         row.addWidget(self.share)
-        row.addWidget(self.value, 1)
+        row.addWidget(self.value, 4)
         row.addWidget(self.more)
 
     def show_share(self, share: float | None) -> None:
         """What share of the whole the direction has; None where there is no such."""
         self.share.setVisible(share is not None)
-        self.name.setFixedWidth(LABEL - (SHARE + 4 if share is not None else 0))
+        self.name.setMaximumWidth(LABEL - (SHARE + 4 if share is not None else 0))
         if share is not None:
             self.share.setText(f"{100 * share:.1f} %")
             self.share.setToolTip("Share of the whole that this direction explains")
@@ -815,6 +813,7 @@ class DirectionsPanel(Panel):
             return
         if answer.shares:
             self._keep_shares({d.digest: round(s, 6) for d, s in zip(answer.directions, answer.shares, strict=False)})
+        self.finder.hide()  # what was found is to be seen
         count = len(answer.directions)
         self._keep(f"Find {answer.directions[0].name}" if count == 1 else f"Find {count} directions", answer.directions)
 

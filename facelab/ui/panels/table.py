@@ -91,7 +91,7 @@ class TablePanel(FacesPanel):
             field.setFixedWidth(44)
             field.setAccessibleName(name)
             field.setToolTip(name)
-            field.valueChanged.connect(lambda _: self._layers_typed())
+            field.valueChanged.connect(partial(self._layers_typed, field))
         row.addWidget(quiet("layers"))
         row.addWidget(self.first)
         row.addWidget(quiet("–"))
@@ -299,12 +299,12 @@ class TablePanel(FacesPanel):
             group = layer_groups(info.family, info.num_ws)[name]
             self.set_layers((group.start, group.stop))
 
-    def _layers_typed(self) -> None:
-        first, last = self.first.value(), self.last.value()
-        if self.sender() is self.first:
-            last = max(first, last)
+    def _layers_typed(self, field: Whole, value: int) -> None:
+        """The other end comes along where the one that was typed passes it."""
+        if field is self.first:
+            first, last = value, max(value, self.last.value())
         else:
-            first = min(first, last)
+            first, last = min(value, self.first.value()), value
         self.set_layers((first, last + 1), merge="table layers")
 
     def set_layers(self, layers: tuple[int, int], merge: str | None = None) -> None:
