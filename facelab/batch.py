@@ -119,10 +119,9 @@ def encode_zeros(
     """Encode the zero face with the settings of each of these runs, where the project does not have it yet.
 
     Yields:
-        A "step" now and then.
+        A "step" now and then; "failed" where a baseline cannot be had, as with settings that do not fit the generator.
 
     Raises:
-        FacelabError: it cannot be encoded.
         ProjectError: the project cannot be written.
     """
     missing = runs.zeros_missing(project, rows)
@@ -140,7 +139,12 @@ def encode_zeros(
         job = Project(run=name, generator=model.sha256, target=images.pixels[0], settings=settings, name=runs.ZERO_NAME)
         job, _ = runs.resumed(project, job)
         runs.begin(project, job, png_of(job.target))
-        yield from batch.run(job, told)
+        try:
+            yield from batch.run(job, told)
+        except ProjectError:
+            raise
+        except FacelabError as error:
+            yield told("failed", message=str(error))
         if cancel.is_set():
             return
 
@@ -230,9 +234,12 @@ class _Batch:
 
     def _id(self, photo: Path) -> str:
         try:
-            digest = hashlib.sha256(photo.read_bytes()).hexdigest()
-        except OSError:
-            return ""  # whoever opens it says what is wrong
+            if not photo.is_file():
+                return ""  # whoever opens it says what is wrong
+            with photo.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError):
+            return ""
         settings = runs.settings_json(self._settings)
         return digest_of([digest, self._model.sha256, settings, self._face, self._crop])
 

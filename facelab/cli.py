@@ -341,6 +341,9 @@ def _report(options: argparse.Namespace, keep: Keep) -> None:
         if not options.no_zero:
             line = _ProgressLine(options)
             for step in encode_zeros(project, engine, model, rows, cancel):
+                if step.event == "failed":
+                    line.end()
+                    _say(f"no curve of the zero face for some of them: {step.message}")
                 line.show(step.step, step.steps, f"of the zero face, loss {step.loss:.5f}")
             line.end()
         if cancel.is_set():

@@ -273,13 +273,16 @@ def test_that_a_project_is_reported_on_against_the_zero_face(capsys: pytest.Capt
         project.start_run("half", one.generator, one.settings, "half", project.target(one.id))
         project.add_losses("half", 0, {"total": own[:3]})
         project.keep_step("half", 2, project.kept(one.id, 2))
-        project.start_run("odd", one.generator, {"unheard of": 1}, "odd", project.target(one.id))
-        project.add_losses("odd", 0, {"total": own})
+        for name, settings in (("odd", {"unheard of": 1}), ("wrong", {**one.settings, "learn_layers": [99]})):
+            project.start_run(name, one.generator, settings, name, project.target(one.id))
+            project.add_losses(name, 0, {"total": own})
     capsys.readouterr()
     assert cli.main(["report", "p.facelab", "-o", "all.csv", "-v"]) == 0
-    assert "of the zero face" not in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "of the zero face, loss" not in err
+    assert "no curve of the zero face for some of them: the layers to learn" in err
     rows = {row["photo"]: row for row in csv.DictReader(Path("all.csv").read_text().splitlines())}
-    assert list(rows)[-1] == "odd"  # without a baseline, after those that have one
+    assert set(list(rows)[-2:]) == {"odd", "wrong"}  # without a baseline, after those that have one
     assert rows["half"]["steps"] == "3"
     assert rows["half"]["PSNR, dB"]
     assert rows["odd"]["best / zero face"] == ""

@@ -50,6 +50,7 @@ class PasteBackDialog(ExportDialog):
         row.addWidget(button("Choose…", self._ask_photo, tip="Choose the photograph"))
         self.face_only = QCheckBox("Only the face itself, without hair and background")
         self.feather = Number()
+        self.feather.setDecimals(0)
         self.feather.setRange(0, 50)
         self.feather.setValue(10)
         self.feather.setSuffix(" %")
