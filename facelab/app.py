@@ -108,6 +108,7 @@ def application() -> QApplication:
     """The one QApplication, dressed."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     qInstallMessageHandler(_on_qt_message)
+    logging.getLogger("qt").addHandler(logging.NullHandler())  # without a log file, not onto stderr
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication([sys.argv[0] or "facelab"])
     app.setApplicationName("facelab")
