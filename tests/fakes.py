@@ -103,6 +103,7 @@ class FakeEngine:
     Attributes:
         done: every job that began, in order.
         pause: seconds slept before each picture.
+        sharp: whether tiles are drawn at their full size.
         fail: errors to raise, by the job's class.
         open: the generators that can be drawn with, by sha256.
     """
@@ -111,6 +112,7 @@ class FakeEngine:
         self.done: list[Job] = []
         self.pause = pause
         self.noise_works = noise_works
+        self.sharp = False
         self.fail: dict[type[Job], Exception] = {}
         self.open: set[str] = set()
         self.closed = False

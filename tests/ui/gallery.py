@@ -150,11 +150,17 @@ def main() -> None:
     reader.add_argument("--theme", choices=tuple(theme.THEMES), help="only this one")
     reader.add_argument("--width", type=int, help="only the size of this width")
     options = reader.parse_args()
-    make, make_desk = real, desk
+    make: Callable[[], Engine] = real
+    make_desk: Callable[[], Engine] = desk
     if options.fake:
         from tests import fakes
 
-        make, make_desk = fakes.FakeEngine, fakes.FakeDesk
+        def make() -> Engine:
+            engine = fakes.FakeEngine()
+            engine.sharp = True
+            return engine
+
+        make_desk = fakes.FakeDesk
     with tempfile.TemporaryDirectory() as home:
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
             os.environ[name] = home
