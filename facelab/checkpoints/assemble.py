@@ -13,7 +13,7 @@ import torch
 
 from facelab.checkpoints.contents import Contents
 from facelab.checkpoints.unpickle import Array, printable
-from facelab.errors import BadArgument, CheckpointError, UnsafeFile
+from facelab.errors import CheckpointError, UnsafeFile
 from facelab.nets import Network, build, estimate_w_avg
 
 W_AVG = "mapping.w_avg"
@@ -29,7 +29,7 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
         CheckpointError: an array is missing, has another shape, is not numbers or not finite.
         UnsafeFile: one short piece of the file is declared to be many large arrays.
     """
-    network = build(family, architecture, seed=None) if contents.ours else _build(family, architecture)
+    network = _build(family, architecture)
     wanted = {name: tuple(place.shape) for name, place in network.state_dict().items()}
     if W_AVG not in arrays:
         network.w_avg_estimated = True
@@ -59,19 +59,7 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
 
 
 def _build(family: str, architecture: Mapping[str, Any]) -> Network:
-    """A network without memory, after its like has drawn a picture without numbers: sizes that do not fit show there.
-
-    The first time it takes most of a second: torch loads its compiler to work without numbers.
-    """
     try:
-        trial = build(family, architecture, seed=None).to("meta")
-        with torch.no_grad():
-            z, c = torch.empty(1, trial.z_dim, device="meta"), torch.empty(1, trial.c_dim, device="meta")
-            w = trial.map(z, c if trial.c_dim else None)
-            picture = trial.synthesize(w[:, None].expand(-1, trial.num_ws, -1))
-        wanted = (1, trial.img_channels, trial.resolution, trial.resolution)
-        if tuple(picture.shape) != wanted:
-            raise BadArgument(f"its picture is {list(picture.shape)}, {list(wanted)} was expected")
         return build(family, architecture, seed=None)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # Whatever goes wrong here is the architecture's fault, and that came out of the file.

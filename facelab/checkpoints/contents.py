@@ -18,7 +18,6 @@ class Contents:
         metadata: the container's own text fields (safetensors only).
         ignored: what a format found and did not use; formats append to it.
         notes: what the person should know about how the file was read; formats append to it.
-        ours: it comes with facelab, so its network need not be tried first.
     """
 
     container: str
@@ -27,4 +26,3 @@ class Contents:
     metadata: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    ours: bool = False

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from safetensors import SafetensorError
 
-from facelab.assets import resources
 from facelab.checkpoints import native, nvidia, rosinality, tensorflow
 from facelab.checkpoints.contents import Contents
 from facelab.checkpoints.native import identity
@@ -73,7 +72,6 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     """
     with open_source(path) as source:
         contents = read_contents(source)
-        contents.ours = source.path.resolve().parent == resources().resolve()
         for known in FORMATS:
             if known.detect(contents):
                 network = _network(known, contents)

@@ -90,6 +90,8 @@ class ConvLayer(Epilogue):
         super().__init__(out_channels, size, a)
         self.in_channels, self.out_channels, self.up = in_channels, out_channels, up
         kernel = int(a["kernel_size"])
+        if kernel not in range(1, 16, 2):
+            raise BadArgument(f"kernel_size must be odd and at most 15, got {kernel}")
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
         gain = activation_gain(self.activation)
         self.weight_gain = gain / math.sqrt(in_channels * kernel**2) if a["equalized"] else 1.0

@@ -114,6 +114,8 @@ class StyledConv(nn.Module):
         self.activation, self.conv_clamp = str(a["activation"]), _clamp(a)
         self.kernel_size = int(a["kernel_size"])
         activation_gain(self.activation)
+        if self.kernel_size not in range(1, 16, 2):
+            raise BadArgument(f"kernel_size must be odd and at most 15, got {self.kernel_size}")
         self.affine = Dense(int(a["w_dim"]), in_channels)
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, self.kernel_size, self.kernel_size))
         self.bias = nn.Parameter(torch.empty(out_channels))

@@ -156,6 +156,16 @@ class FilteredLayer(nn.Module):
                 raise BadArgument(f"a layer has an impossible {name}: {shape}")
             self.register_buffer(name, torch.empty(shape) if shape else None)
 
+    def size_after(self, size: int, before: int, after: int) -> int:
+        """The length of one axis that this layer gives for one of ``size``, padded by (before, after) when upsampled."""
+
+        def taps(name: str) -> int:
+            found = self.filter_of(name)
+            return 1 if found is None else found.shape[0]
+
+        upsampled = (size + self.kernel - 1) * self.up + before + after - taps("up_filter") + 1
+        return (upsampled - taps("down_filter")) // self.down + 1
+
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w)  # [N, I]
         weight: Tensor = self.weight
@@ -213,12 +223,24 @@ class StyleGAN3(Network):
             raise BadArgument("the layers' names are not fit or not distinct")
         for name, table in zip(self._names, tables, strict=True):
             self.synthesis.add_module(name, FilteredLayer(self.w_dim, clamp, table))
-        if getattr(self.synthesis, self._names[-1]).out_channels != self.img_channels:
-            raise BadArgument("the last layer does not give the picture's channels")
+        self._check_sizes(a["input"], tables)
         self.num_ws = len(tables) + 1
         self.noise_shapes = ()
         self.block_resolutions = tuple(int(table["size"]) for table in tables)
         self.output_scale = float(a["output_scale"])
+
+    def _check_sizes(self, source: Mapping[str, Any], tables: list[Mapping[str, Any]]) -> None:
+        """That each layer takes what the one before gives, and the last gives the picture."""
+        width, height, channels = int(source["size"][0]), int(source["size"][1]), int(source["channels"])
+        for table in tables:
+            layer: FilteredLayer = getattr(self.synthesis, str(table["name"]))
+            left, right, top, bottom = layer.padding
+            width, height = layer.size_after(width, left, right), layer.size_after(height, top, bottom)
+            if layer.in_channels != channels or not width == height == int(table["size"]) or not 0 < width <= 8192:
+                raise BadArgument(f"the layer {table['name']} does not fit the one before it, or its size")
+            channels = layer.out_channels
+        if (width, channels) != (self.resolution, self.img_channels):
+            raise BadArgument("the last layer does not give the picture")
 
     def layers(self) -> tuple[LayerInfo, ...]:
         source: FourierInput = self.synthesis.input  # type: ignore[assignment]

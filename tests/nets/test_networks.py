@@ -189,6 +189,19 @@ def test_that_an_architecture_that_cannot_be_is_refused(change: dict[str, object
         build("stylegan2", good | change)
 
 
+def test_that_layers_that_do_not_fit_one_another_are_refused() -> None:
+    good = examples.stylegan3().architecture
+    for key, value in (("padding", [9, 9, 9, 9]), ("in_channels", 7), ("size", 21), ("kernel", 1), ("down", 1)):
+        layers = [dict(table) for table in good["layers"]]
+        layers[1][key] = value
+        with pytest.raises(BadArgument, match=r"L\d_\d+_\d does not fit"):
+            build("stylegan3-t", good | {"layers": layers})
+    with pytest.raises(BadArgument, match="last layer"):
+        build("stylegan3-t", good | {"resolution": 32})
+    with pytest.raises(BadArgument, match="odd"):
+        build("stylegan2", examples.stylegan2().architecture | {"kernel_size": 2})
+
+
 def test_that_a_network_is_built_alike_from_its_own_architecture_and_seed() -> None:
     first = examples.stylegan3("r")
     again = build(first.family, first.architecture, seed=1)
