@@ -41,14 +41,9 @@ from facelab.jobs import (
     GeneratorInfo,
     Images,
     Job,
-    PasteBack,
-    Pixels,
     Thumbnails,
-    WriteReport,
     Written,
-    read_only,
 )
-from facelab.latent.code import Floats
 from facelab.latent.path import EASINGS, INTERPOLATIONS
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Recipe
@@ -491,98 +486,6 @@ class ExportDescentDialog(ExportDialog):
         return runs.descent(
             self.session.project, self.row, self.target(), curve=self.curve.isChecked(), seconds=self.seconds.value(),
             back=self.back.value(), fps=self.fps.value(),
-        )  # fmt: skip
-
-
-class ReportDialog(ExportDialog):
-    """How well the photographs of the project conform to the generator: a page with pictures, and a table."""
-
-    def __init__(self, session: Session, client: Client, rows: Sequence[RunRow], parent: QWidget) -> None:
-        super().__init__(
-            session, client, "Conformity report", "conformity", {".html": "Web page with curves and pictures"}, parent
-        )
-        self.rows = tuple(rows)
-        missing = runs.zeros_missing(session.project, rows)
-        told = f"{len(rows)} photographs, each" if len(rows) > 1 else "1 photograph"
-        self.form.addRow("About", quiet(f"{told} against the zero face's curve", wrap=True))
-        if missing:
-            note = 'The zero face was not encoded with all of these settings; those runs are told without it. Tick "Compare with the zero face" when you encode.'
-            self.form.addRow("", quiet(note, wrap=True, small=True))
-        self.table = QCheckBox("And a table (.csv) beside it", checked=True)
-        self.form.addRow("Table", self.table)
-        self.add_target()
-
-    def job(self) -> WriteReport:
-        path = self.target()
-        paths = [path, path.with_suffix(".csv")] if self.table.isChecked() else [path]
-        return runs.report(self.session.project, self.rows, paths)
-
-
-class PasteBackDialog(ExportDialog):
-    """A face set into the photograph that it was encoded from."""
-
-    def __init__(
-        self, session: Session, client: Client, photo: Path, quad: Floats, faces: Mapping[str, Recipe], parent: QWidget
-    ) -> None:
-        """
-        Args:
-            photo: the photograph; quad: the crop in it, [4, 2].
-            faces: what can be set in, by what it is called; the last is preselected.
-        """
-        super().__init__(session, client, "Set into the photograph", f"{photo.stem} with face", PICTURES, parent)
-        self.photo, self.quad = photo, quad
-        self._recipes = tuple(faces.values())
-        self._pixels: tuple[Pixels, ...] = ()
-        self._views: list[FaceView] = []
-        self.choices = QButtonGroup(self)
-        row = QHBoxLayout()
-        row.setSpacing(2 * theme.GRID)
-        for number, (name, recipe) in enumerate(faces.items()):
-            view = FaceView(name, side=96)
-            view.set_face(recipe)
-            view.set_waiting(True)
-            choice = QRadioButton(name, checked=number == len(faces) - 1)
-            view.clicked.connect(choice.click)
-            self.choices.addButton(choice, number)
-            self._views.append(view)
-            column = QVBoxLayout()
-            column.setSpacing(4)
-            column.addWidget(view)
-            column.addWidget(choice)
-            row.addLayout(column)
-        row.addStretch(1)
-        self.form.addRow("Face", row)
-        self.face_only = QCheckBox("Only the face itself; hair and background stay as they were")
-        self.form.addRow("", self.face_only)
-        self.form.addRow(
-            "",
-            quiet(
-                "The picture carries the mark of one that was made with a generator.",
-                wrap=True,
-                small=True,
-            ),
-        )
-        self.add_target()
-        side = None if session.generator is None else session.generator.resolution
-        ticket = client.submit(Thumbnails(recipes=self._recipes, resolution=side or 64))
-        ticket.answered.connect(self._drawn)
-        ticket.failed.connect(self.message.say)
-
-    def _drawn(self, answer: Answer) -> None:
-        if isinstance(answer, Images):
-            self._pixels = tuple(answer.pixels)
-            for view, pixels in zip(self._views, self._pixels, strict=True):
-                view.set_pixels(pixels)
-
-    def problem(self) -> str | None:
-        if not self._pixels:
-            return "The face is still being drawn; try again in a moment"
-        return super().problem()
-
-    def job(self) -> PasteBack:
-        return PasteBack(
-            photo=self.photo, quad=self.quad, pixels=read_only(self._pixels[self.choices.checkedId()]),
-            path=self.target(), mask=self.face_only.isChecked(),
         )  # fmt: skip
 
 

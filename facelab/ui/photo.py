@@ -9,6 +9,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -40,6 +41,37 @@ def difference(a: Pixels, b: Pixels, *, heat: bool = False) -> Pixels:
     at = np.linspace(0, 255, len(_HEAT))
     table = np.stack([np.interp(np.arange(256), at, _HEAT[:, c]) for c in range(3)], 1).round().astype(np.uint8)
     return read_only(table[away.astype(np.uint8)])
+
+
+def face_mask(face: Face, quad: Floats, side: int) -> Pixels:
+    """How much each pixel of a crop belongs to the face: 255 inside its landmarks' outline, fading to 0 around it.
+
+    Args:
+        face: with its 68 landmarks.
+        quad: the crop, [4, 2], in the same photograph.
+        side: of the crop in pixels.
+
+    Returns:
+        uint8 [side, side].
+    """
+    axes = np.stack([quad[3] - quad[0], quad[1] - quad[0]], 1).astype(np.float64)
+    points = np.linalg.solve(axes, (face.landmarks - quad[0]).T.astype(np.float64)).T
+    # The jaw, and the brows from right to left, lifted to take in some of the forehead.
+    lift = np.array([0.0, 0.5 * (points[27, 1] - points[33, 1])])
+    outline = np.concatenate([points[:17], points[26:16:-1] + lift])
+    small = max(24, side // 8)  # painted small and enlarged smoothly, its edge is soft
+    image = QImage(small, small, QImage.Format.Format_Grayscale8)
+    image.fill(0)
+    painter = QPainter(image)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor("#ffffff"))
+    painter.drawPolygon(QPolygonF([QPointF(x * small, y * small) for x, y in outline]))
+    painter.end()
+    large = image.scaled(side, side, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation)
+    large = large.convertToFormat(QImage.Format.Format_Grayscale8)
+    rows = np.frombuffer(large.constBits(), np.uint8).reshape(side, large.bytesPerLine())
+    return read_only(rows[:, :side].copy())
 
 
 class WipeView(FaceView):

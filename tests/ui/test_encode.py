@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,14 @@ from PySide6.QtWidgets import QApplication, QPushButton
 from pytestqt.qtbot import QtBot
 
 from facelab.errors import Diverged, PictureError
-from facelab.jobs import CropPhoto, Job, OpenPhoto, PasteBack, Project, ProjectionSettings
+from facelab.jobs import CropPhoto, Face, Job, OpenPhoto, PasteBack, Project, ProjectionSettings
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.runs import settings_json
-from facelab.ui.dialogs import PasteBackDialog
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.library import png_of
-from facelab.ui.photo import Crop, difference
+from facelab.ui.photo import Crop, difference, face_mask
+from facelab.ui.run_dialogs import PasteBackDialog
 from facelab.ui.session import Session
 from facelab.ui.widgets import image_of
 from facelab.worker import Client
@@ -352,25 +353,62 @@ def test_that_the_photograph_can_be_wiped_over_what_was_found(qtbot: QtBot, pane
     assert not any(right)
 
 
-def test_that_the_face_as_found_or_as_edited_is_set_back_into_its_photograph(
-    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[PasteBack]]
+def test_that_an_edited_face_is_set_back_into_its_photograph(
+    qtbot: QtBot,
+    panel: EncodePanel,
+    engine: fakes.FakeEngine,
+    tmp_path: Path,
+    jobs_of: Callable[[type[Job]], list[PasteBack]],
 ) -> None:
+    (tmp_path / "me.jpg").touch()
     encode(qtbot, panel, tmp_path / "me.jpg")
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
-    panel.session.change("Psi", psi=(0.5,))
-    edited = panel.session.state.recipe
-    assert edited is not None
+    assert panel.item is not None
+    run = panel.item.run
+    assert run is not None
+    assert run.recipe is not None
+    code = replace(run.recipe.sources[0], origin={"photo": "me", "run": run.id})
+    edited = Recipe.of(code).change(psi=(0.5,))
+    panel.session.take(edited)
     qtbot.mouseClick(panel.paste_button, Qt.MouseButton.LeftButton)
     dialog = panel.findChild(PasteBackDialog)
     assert dialog is not None
-    assert [b.text() for b in dialog.choices.buttons()] == ["As found", "The current face"]
-    assert dialog.choices.checkedId() == 1, "what a person has edited is what they mean"
-    qtbot.waitUntil(lambda: dialog.problem() is None, timeout=5000)
+    assert dialog.recipe == edited, "what a person has made of it is what they mean"
+    qtbot.waitUntil(dialog.export_button.isEnabled, timeout=5000)
     dialog.path.setText(str(tmp_path / "out.jpg"))
-    dialog.face_only.setChecked(True)
     with qtbot.waitSignal(dialog.written, timeout=5000):
         qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
     (job,) = jobs_of(PasteBack)
-    assert (job.photo, job.path, job.mask) == (tmp_path / "me.jpg", tmp_path / "out.jpg", True)
+    assert (job.photo, job.path) == (tmp_path / "me.jpg", tmp_path / "out.jpg")
     np.testing.assert_allclose(job.quad, [[96, 96], [96, 416], [416, 416], [416, 96]])
-    np.testing.assert_array_equal(job.pixels, fakes.draw(fakes.ws_of(edited), grain=0.03, seed=1))
+
+
+def test_that_a_mask_covers_the_face_and_fades_around_it() -> None:
+    landmarks = np.zeros((68, 2), np.float32)
+    landmarks[:17] = [(100 + 100 * np.cos(a), 120 + 100 * np.sin(a)) for a in np.linspace(np.pi, 0, 17)]
+    landmarks[17:27] = [(x, 100) for x in np.linspace(20, 180, 10)]
+    landmarks[27], landmarks[33] = (100, 110), (100, 150)
+    face = Face((0, 0, 200, 220), landmarks, Crop(100, 130, 160).quad(), 1.0)
+    mask = face_mask(face, face.quad, 128)
+    assert mask.shape == (128, 128)
+    assert mask[64, 64] == 255
+    assert not mask[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+    assert ((mask > 0) & (mask < 255)).any()
+    aside = face_mask(face, Crop(180, 130, 160).quad(), 128)
+    assert aside[64, 32] == 255, "the face lies where it lies in the crop"
+    assert aside[64, 120] == 0
+
+
+def test_that_losses_method_and_stop_are_handed_over_as_chosen(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Project]]
+) -> None:
+    panel.losses.setCurrentIndex(panel.losses.findData("structure"))
+    panel.optimiser.setCurrentIndex(panel.optimiser.findData("lbfgs"))
+    panel.stop.setCurrentIndex(1)
+    panel.only_face.setChecked(True)
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    settings = jobs_of(Project)[0].settings
+    assert settings.losses == {"pixels": 1.0, "gradients": 0.5, "ms-ssim": 1.0}
+    assert (settings.optimiser, settings.stop_slope) == ("lbfgs", 0.01)
+    assert settings.mask is None, "a face without landmarks has no outline"

@@ -66,10 +66,11 @@ from facelab.latent.recipe import Recipe
 from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
 from facelab.ui import theme
-from facelab.ui.dialogs import PHOTO_FILTER, PasteBackDialog, ask_open
+from facelab.ui.dialogs import PHOTO_FILTER, ask_open
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.library import keep_face, png_of
-from facelab.ui.photo import Crop, DropZone, PhotoView, Squares, WipeView, difference
+from facelab.ui.photo import Crop, DropZone, PhotoView, Squares, WipeView, difference, face_mask
+from facelab.ui.run_dialogs import PasteBackDialog
 from facelab.ui.session import Session, plain
 from facelab.ui.widgets import (
     FaceView,
@@ -92,6 +93,19 @@ STARTS = {
     "code": ("Current face", "From the face that is shown now"),
 }
 SPACES = {"w+": ("W+, near the photo", "One code for each layer: comes nearest"), "w": ("W, easy to edit", "One code for all layers: farther off, but edits well")}  # fmt: skip
+LOSSES: dict[str, tuple[str, str, dict[str, float]]] = {
+    "": ("As usual", "Pixels and edges, and a VGG16's features where a file is given", {}),
+    "structure": ("With structure", "Pixels, edges, and MS-SSIM, which heeds texture", {"pixels": 1.0, "gradients": 0.5, "ms-ssim": 1.0}),
+    "pixels": ("Pixels alone", "The plain difference of the pictures", {"pixels": 1.0}),
+}  # fmt: skip
+OPTIMISERS = {
+    "adam": ("Adam", "Many small steps; optimises noise too"),
+    "lbfgs": ("L-BFGS", "Fewer, larger steps, on the code alone"),
+}
+STOPS = {
+    None: ("after all steps", "Every step is made"),
+    0.01: ("when it rests", "Ends when 50 steps gain less than 1 % on the 50 before"),
+}
 CROP_MS = 120  # a crop that is dragged is cut out anew at most so often
 DIFFERENCE_MS = 150
 THUMB = 44
@@ -295,6 +309,15 @@ class EncodePanel(Panel):
         inner.addRow("Seed", self.seed)
         self.near_w = _box("Stay near W", {0.0: ("freely", "Layers go their own ways"), 1e-3: ("near W", "Layers stay together: edits better"), 1e-2: ("very near W", "Layers hardly part")}, 0.0)  # fmt: skip
         inner.addRow("Layers", self.near_w)
+        self.losses = _box("Losses", {n: (t, h) for n, (t, h, _) in LOSSES.items()}, "")
+        self.optimiser = _box("Method", OPTIMISERS, "adam")
+        self.stop = _box("Stop", STOPS, None)
+        inner.addRow("Losses", self.losses)
+        inner.addRow("Method", self.optimiser)
+        inner.addRow("Stop", self.stop)
+        self.only_face = QCheckBox("Only the face counts")
+        self.only_face.setToolTip("Hair and background may become what they like")
+        inner.addRow(self.only_face)
         self.baseline = QCheckBox("Compare with the zero face")
         self.baseline.setToolTip("Encode the face of z = 0 too, once for these settings: what the generator knows best")
         inner.addRow(self.baseline)
@@ -673,7 +696,8 @@ class EncodePanel(Panel):
         return ProjectionSettings(
             space=self.space.currentData(), steps=self.steps.value(), start=self.start.currentData(), seed=self.seed.value(),
             learning_rate=self.session.settings.encode_learning_rate, features=self.session.settings.vgg16,
-            near_w=self.near_w.currentData(),
+            near_w=self.near_w.currentData(), losses=LOSSES[self.losses.currentData()][2],
+            optimiser=self.optimiser.currentData(), stop_slope=self.stop.currentData(),
         )  # fmt: skip
 
     def _encode(self) -> None:
@@ -693,7 +717,7 @@ class EncodePanel(Panel):
             self._cut_item(item)
 
     def _begin(self, item: Item) -> None:
-        settings, recipe = self.settings(), self.session.state.recipe
+        settings, recipe = replace(self.settings(), mask=self._mask(item)), self.session.state.recipe
         if settings.start != "code":
             self._start_run(item, settings)
         elif recipe is not None and plain(recipe):
@@ -707,7 +731,15 @@ class EncodePanel(Panel):
     def _start_resolved(self, answer: Answer) -> None:
         item = self._runs.pop(cast(Ticket, self.sender()))
         if isinstance(answer, Codes) and item.run is None:
-            self._start_run(item, replace(self.settings(), start_code=replace(answer.codes[0], noise=None)))
+            settings = replace(self.settings(), mask=self._mask(item))
+            self._start_run(item, replace(settings, start_code=replace(answer.codes[0], noise=None)))
+
+    def _mask(self, item: Item) -> Pixels | None:
+        """What of the crop counts, when only the face shall; None where the face has no landmarks."""
+        if not self.only_face.isChecked() or item.opened is None or item.face is None or item.cut is None:
+            return None
+        face = item.opened.faces[item.face]
+        return face_mask(face, item.cut.quad, len(item.cut.pixels)) if len(face.landmarks) == 68 else None
 
     def _start_run(self, item: Item, settings: ProjectionSettings) -> None:
         info = self.session.generator
@@ -927,13 +959,15 @@ class EncodePanel(Panel):
             self.session.take(run.recipe, f"Take {run.name}")
 
     def _paste_back(self) -> None:
+        """Set the face back into its photograph: the current one, when it was made from what was found."""
         item, now = self.item, self.session.state.recipe
         if item is None or item.path is None or item.run is None or item.run.recipe is None or item.run.quad is None:
             return
-        faces = {"As found": item.run.recipe}
-        if now is not None and now != item.run.recipe and now.generator == item.run.generator:
-            faces["The current face"] = now
-        PasteBackDialog(self.session, self.client, item.path, item.run.quad, faces, self).open()
+        edited = now is not None and any(code.origin.get("run") == item.run.id for code in now.sources)
+        recipe = cast(Recipe, now) if edited else item.run.recipe
+        dialog = PasteBackDialog(self.session, self.client, recipe, item.path.name, item.run.quad, self)
+        dialog.photo.setText(str(item.path))
+        dialog.open()
 
     # -- runs that were stopped -----------------------------------------------------------------------------------------------------------
     def _go_on(self) -> None:

@@ -35,8 +35,9 @@ from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.runs import is_zero_run, reported
 from facelab.ui import theme
-from facelab.ui.dialogs import ExportDescentDialog, ReportDialog, ask_save, folder, free_name
+from facelab.ui.dialogs import ExportDescentDialog, ask_save, folder, free_name
 from facelab.ui.panels.base import Panel
+from facelab.ui.run_dialogs import ReportDialog
 from facelab.ui.session import Session
 from facelab.ui.widgets import EmptyState, FaceView, button, quiet, tool
 from facelab.worker import Client, Ticket
