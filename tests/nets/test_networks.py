@@ -191,7 +191,7 @@ def test_that_an_architecture_that_cannot_be_is_refused(change: dict[str, object
 
 def test_that_layers_that_do_not_fit_one_another_are_refused() -> None:
     good = examples.stylegan3().architecture
-    for key, value in (("padding", [9, 9, 9, 9]), ("in_channels", 7), ("size", 21), ("kernel", 1), ("down", 1)):
+    for key, value in (("padding", [20, 20, 20, 20]), ("in_channels", 7), ("size", 21), ("kernel", 1), ("down", 1)):
         layers = [dict(table) for table in good["layers"]]
         layers[1][key] = value
         with pytest.raises(BadArgument, match=r"L\d_\d+_\d does not fit"):
