@@ -137,7 +137,7 @@ def test_that_w_gives_one_row_and_w_plus_a_row_for_every_layer(model: Model) -> 
 
 
 def test_that_the_picture_is_what_the_code_draws_noise_and_all(noisy: Model) -> None:
-    done = finish(noisy, job(noisy, steps=30))
+    done = finish(noisy, job(noisy, steps=12))
     assert done.code.noise is not None
     assert [n.shape for n in done.code.noise] == list(noisy.network.noise_shapes)
     assert all(np.array_equal(n, n.astype(np.float16)) for n in done.code.noise)
@@ -147,7 +147,7 @@ def test_that_the_picture_is_what_the_code_draws_noise_and_all(noisy: Model) -> 
         )
     # The renderer adds up in another order than the network: a pixel may round the other way.
     assert np.abs(to_pixels(drawn)[0].astype(int) - done.pixels).max() <= 1
-    without = finish(noisy, job(noisy, steps=30, optimise_noise=False))
+    without = finish(noisy, job(noisy, steps=12, optimise_noise=False))
     assert without.code.noise is None
 
 
@@ -233,6 +233,7 @@ def test_that_masked_pixels_do_not_matter(model: Model) -> None:
     assert np.allclose(a.code.array, b.code.array, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_that_near_w_keeps_the_rows_together(model: Model) -> None:
     free, near = (finish(model, job(model, draw(model, 3), near_w=weight)).code.array for weight in (0.0, 10.0))
     assert near.std(0).mean() < free.std(0).mean() / 3
@@ -244,6 +245,7 @@ def test_that_near_w_avg_keeps_the_code_near_the_mean(model: Model) -> None:
     assert np.abs(near - model.w_avg).mean() < np.abs(free - model.w_avg).mean() / 3
 
 
+@pytest.mark.slow
 def test_that_a_conditional_generator_can_be_projected_into() -> None:
     conditional = open_small(c_dim=3, embed_features=16)
     found = answers(conditional, job(conditional, np.full((32, 32, 3), 90, np.uint8), steps=40, start="seed"))
@@ -278,10 +280,10 @@ def test_that_a_coarse_phase_draws_small_pictures_and_the_end_full_ones(
 
 # -- what it tells ------------------------------------------------------------------------------------------------------
 def test_that_every_step_is_told_once_and_a_geometric_subset_is_kept(model: Model) -> None:
-    steps = [a for a in answers(model, job(model, steps=120)) if isinstance(a, ProjectionStep)]
-    assert [n for a in steps for n in a.steps] == list(range(120))
+    steps = [a for a in answers(model, job(model, steps=60)) if isinstance(a, ProjectionStep)]
+    assert [n for a in steps for n in a.steps] == list(range(60))
     kept = [a.steps[-1] for a in steps if a.kept]
-    assert kept == [n for n in range(120) if is_kept(n)] + ([] if is_kept(119) else [119])
+    assert kept == [n for n in range(60) if is_kept(n)] + ([] if is_kept(59) else [59])
     assert all((a.ws is not None) == a.kept for a in steps)
     assert all(len(values) == len(a.steps) for a in steps for values in a.losses.values())
     assert all(a.best <= min(a.losses["total"]) + 1e-6 for a in steps)
@@ -313,7 +315,9 @@ def test_that_total_is_the_weighted_sum_of_the_terms(noisy: Model) -> None:
 
 
 # -- the same again, and on after a stop --------------------------------------------------------------------------------
-@pytest.mark.parametrize("settings", [{"initial_noise": 0.1}, {"optimiser": "lbfgs"}])
+@pytest.mark.parametrize(
+    "settings", [{"initial_noise": 0.1}, pytest.param({"optimiser": "lbfgs"}, marks=pytest.mark.slow)]
+)
 def test_that_the_same_job_gives_the_same_result(noisy: Model, settings: dict[str, Any]) -> None:
     first, second = (answers(noisy, job(noisy, **settings)) for _ in range(2))
     assert totals(first) == totals(second)
@@ -333,7 +337,14 @@ def states(model: Model, task: Project, monkeypatch: pytest.MonkeyPatch) -> list
 
 
 @pytest.mark.parametrize("coarse", [256, pytest.param(16, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("settings", [{"initial_noise": 0.1}, {"optimiser": "lbfgs"}, {"space": "w", "start": "best"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"initial_noise": 0.1},
+        {"optimiser": "lbfgs"},
+        pytest.param({"space": "w", "start": "best"}, marks=pytest.mark.slow),
+    ],
+)
 def test_that_a_resumed_run_ends_as_if_it_had_never_stopped(
     noisy: Model, settings: dict[str, Any], coarse: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,7 +386,7 @@ def changed(blob: bytes, about: dict[str, Any] | None = None, **tensors: torch.T
     return save_tensors(found)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimiser", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
 def test_that_a_broken_or_foreign_state_is_refused_in_one_sentence(
     noisy: Model, optimiser: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -420,6 +431,7 @@ def test_that_a_cancelled_projection_keeps_its_best_code(model: Model) -> None:
     assert done.loss == pytest.approx(min(totals(found)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_that_a_projection_can_be_closed_anywhere(model: Model) -> None:
     for count in range(0, 60, 7):
         running = project(model, job(model), threading.Event())
