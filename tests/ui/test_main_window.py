@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
-from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -21,7 +19,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QLineEdit,
-    QMessageBox,
     QScrollBar,
     QWidget,
 )
@@ -32,11 +29,13 @@ from facelab.errors import CheckpointError
 from facelab.jobs import Job
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.project import Project
+from facelab.settings import Settings
+from facelab.ui import theme
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.main_window import MainWindow
 from facelab.ui.panels import PANELS
 from facelab.ui.panels.encode import EncodePanel
-from facelab.ui.panels.jobs import JobsPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.session import Session
@@ -53,21 +52,78 @@ def face(seed: int) -> Recipe:
     return Recipe.of(Code.from_seed(seed, fakes.Z_DIM, fakes.SHA))
 
 
-@pytest.fixture
-def window(qtbot: QtBot, session: Session, client: Client, idle: Idle) -> Iterator[MainWindow]:
+@pytest.fixture(scope="module")
+def engine() -> fakes.FakeEngine:
+    return fakes.FakeEngine()
+
+
+@pytest.fixture(scope="module")
+def desk() -> fakes.FakeDesk:
+    return fakes.FakeDesk()
+
+
+@pytest.fixture(scope="module")
+def client(qapp: QApplication, engine: fakes.FakeEngine, desk: fakes.FakeDesk) -> Iterator[Client]:
+    made = Client(lambda: engine, lambda: desk)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def session(qapp: QApplication, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    made = Session(Project.open(tmp_path_factory.mktemp("first") / "library.facelab"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(qapp: QApplication, session: Session, client: Client) -> Iterator[MainWindow]:
+    """One window for all tests here, since to build one takes a third of a second; `window` makes it as new."""
+    theme.apply(qapp, "dark")
     made = MainWindow(session, client)
     made.resize(1280, 800)
     made.show()
     made.start()
-    qtbot.waitUntil(lambda: session.generator is not None, timeout=20_000)
-    idle()
     yield made
-    for dialog in made.findChildren(QDialog):
-        dialog.close()
     made._sure = True
     made.close()
     made.deleteLater()
-    QApplication.processEvents()
+    qapp.processEvents()
+
+
+@pytest.fixture
+def window(
+    qapp: QApplication,
+    qtbot: QtBot,
+    shared: MainWindow,
+    engine: fakes.FakeEngine,
+    desk: fakes.FakeDesk,
+    idle: Idle,
+    tmp_path: Path,
+) -> Iterator[MainWindow]:
+    session = shared.session
+    session.settings = Settings()
+    session.settings_changed.emit(session.settings)
+    session.lock(range(99), False)
+    session.clock = time.monotonic
+    session.open_project(Project.open(tmp_path / "library.facelab"))
+    if session.generator is None or session.generator.sha256 != fakes.SHA:
+        shared.open_generator(None)
+        qtbot.waitUntil(lambda: session.generator is not None and session.generator.sha256 == fakes.SHA, timeout=20_000)
+    assert session.generator is not None
+    session._show(session._start(session.generator))
+    session.stack.clear()
+    shared._messages.hide()
+    shared.reset_layout.trigger()
+    idle()
+    for each in (engine, desk):
+        each.done.clear()
+        each.fail.clear()
+        each.pause = 0.0
+    yield shared
+    for dialog in shared.findChildren(QDialog):
+        dialog.close()
+    idle()
 
 
 @pytest.fixture
@@ -86,29 +142,6 @@ def shown(window: MainWindow, kind: type[QDialog]) -> QDialog:
 
 
 # -- what is there ----------------------------------------------------------------------------------------------------------
-def test_that_it_shows_before_anything_is_loaded_and_says_so(
-    qtbot: QtBot, session: Session, engine: fakes.FakeEngine, desk: fakes.FakeDesk, request: pytest.FixtureRequest
-) -> None:
-    may_go_on = threading.Event()
-
-    def slow() -> fakes.FakeEngine:
-        may_go_on.wait(10)
-        return engine
-
-    client = Client(slow, lambda: desk)
-    window = MainWindow(session, client)
-    request.addfinalizer(lambda: (may_go_on.set(), window.close(), window.deleteLater()))
-    window.show()
-    window.start()
-    assert window.isVisible()
-    assert "Loading" in window.chip.text()
-    assert window._wait.isVisible()
-    assert not window.export_picture.isEnabled()
-    may_go_on.set()
-    qtbot.waitUntil(lambda: session.generator is not None, timeout=20_000)
-    assert window.chip.text().split() == ["portraits", "·", "128", "px", "·", "CPU"]
-    assert not window._wait.isVisible()
-    assert window.export_picture.isEnabled()
 
 
 def test_that_every_panel_is_in_the_view_menu(window: MainWindow) -> None:
@@ -349,71 +382,6 @@ def test_that_a_project_saved_elsewhere_holds_the_faces(
 
 
 # -- layout and the end -----------------------------------------------------------------------------------------------------
-def test_that_the_layout_is_remembered_and_reset(
-    qtbot: QtBot, window: MainWindow, session: Session, client: Client
-) -> None:
-    window.docks[MixerPanel].close()
-    window.tabs.setCurrentWidget(window.panel(EncodePanel))
-    window._save_layout()
-    kept = json.loads(MainWindow.layout_file().read_text("utf-8"))
-    assert kept["version"] == 1
-    again = MainWindow(session, client)
-    qtbot.addWidget(again, before_close_func=lambda w: setattr(w, "_sure", True))
-    again.show()
-    assert again.docks[MixerPanel].isHidden()
-    assert again.tabs.currentWidget() is again.panel(EncodePanel)
-    again.reset_layout.trigger()
-    assert not again.docks[MixerPanel].isHidden()
-
-
-@pytest.mark.parametrize(
-    "junk", ["", "{", "[]", '{"version": 1}', '{"version": 1, "geometry": "?", "docks": "", "tab": 0}']
-)
-def test_that_a_spoilt_layout_file_costs_the_layout_only(
-    qtbot: QtBot, session: Session, client: Client, junk: str
-) -> None:
-    MainWindow.layout_file().parent.mkdir(parents=True)
-    MainWindow.layout_file().write_text(junk)
-    window = MainWindow(session, client)
-    qtbot.addWidget(window)
-    window.show()
-    assert not window.docks[MixerPanel].isHidden()
-
-
-def test_that_quitting_during_an_export_asks_first(
-    qtbot: QtBot, window: MainWindow, client: Client, engine: fakes.FakeEngine, tmp_path: Path
-) -> None:
-    engine.pause = 0.02
-    client.submit(jobs.ExportMorph(keys=(face(1), face(2)), path=tmp_path / "x.mp4"))
-    assert len(window.panel(JobsPanel).running()) == 1
-    window.close()
-    assert window.isVisible()
-    box = shown(window, QMessageBox)
-    assert isinstance(box, QMessageBox)
-    stop = next(b for b in box.buttons() if b.text() == "Stop and quit")
-    qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
-    assert engine.closed
-
-
-def test_that_closing_leaves_no_thread_and_a_whole_project(
-    qtbot: QtBot, window: MainWindow, session: Session, engine: fakes.FakeEngine
-) -> None:
-    session.take(face(9))
-    window.close()
-    assert engine.closed
-    assert not [t for t in threading.enumerate() if t.name.startswith("facelab-side")]
-    again = Session(type(session.project).open(session.project.path))
-    assert again.state.recipe == face(9)
-    again.project.close()
-
-
-def test_that_commands_that_need_a_face_wait_for_one(qtbot: QtBot, session: Session, client: Client) -> None:
-    window = MainWindow(session, client)
-    qtbot.addWidget(window)
-    waiting: list[QAction] = window._need_face
-    assert len(waiting) > 8
-    assert not any(action.isEnabled() for action in waiting)
 
 
 def test_that_a_drag_of_a_mixer_slider_in_the_window_is_one_step(

@@ -1,0 +1,137 @@
+"""The window's beginning and its end: what it shows before anything is loaded, its layout, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QApplication, QDialog, QMessageBox
+from pytestqt.qtbot import QtBot
+
+from facelab import jobs
+from facelab.latent.code import Code
+from facelab.latent.recipe import Recipe
+from facelab.ui.main_window import MainWindow
+from facelab.ui.panels.encode import EncodePanel
+from facelab.ui.panels.jobs import JobsPanel
+from facelab.ui.panels.mixer import MixerPanel
+from facelab.ui.session import Session
+from facelab.worker import Client
+from tests import fakes
+
+
+def face(seed: int) -> Recipe:
+    return Recipe.of(Code.from_seed(seed, fakes.Z_DIM, fakes.SHA))
+
+
+@pytest.fixture
+def window(qtbot: QtBot, session: Session, client: Client, idle: Callable[[], None]) -> Iterator[MainWindow]:
+    made = MainWindow(session, client)
+    made.show()
+    made.start()
+    qtbot.waitUntil(lambda: session.generator is not None, timeout=20_000)
+    idle()
+    yield made
+    for dialog in made.findChildren(QDialog):
+        dialog.close()
+    made._sure = True
+    made.close()
+    made.deleteLater()
+    QApplication.processEvents()
+
+
+def test_that_it_shows_before_anything_is_loaded_and_says_so(
+    qtbot: QtBot, session: Session, engine: fakes.FakeEngine, desk: fakes.FakeDesk, request: pytest.FixtureRequest
+) -> None:
+    may_go_on = threading.Event()
+
+    def slow() -> fakes.FakeEngine:
+        may_go_on.wait(10)
+        return engine
+
+    client = Client(slow, lambda: desk)
+    window = MainWindow(session, client)
+    request.addfinalizer(lambda: (may_go_on.set(), window.close(), window.deleteLater()))
+    window.show()
+    window.start()
+    assert window.isVisible()
+    assert "Loading" in window.chip.text()
+    assert window._wait.isVisible()
+    assert not window.export_picture.isEnabled()
+    may_go_on.set()
+    qtbot.waitUntil(lambda: session.generator is not None, timeout=20_000)
+    assert window.chip.text().split() == ["portraits", "·", "128", "px", "·", "CPU"]
+    assert not window._wait.isVisible()
+    assert window.export_picture.isEnabled()
+
+
+def test_that_the_layout_is_remembered_and_reset(
+    qtbot: QtBot, window: MainWindow, session: Session, client: Client
+) -> None:
+    window.docks[MixerPanel].close()
+    window.tabs.setCurrentWidget(window.panel(EncodePanel))
+    window._save_layout()
+    kept = json.loads(MainWindow.layout_file().read_text("utf-8"))
+    assert kept["version"] == 1
+    again = MainWindow(session, client)
+    qtbot.addWidget(again, before_close_func=lambda w: setattr(w, "_sure", True))
+    again.show()
+    assert again.docks[MixerPanel].isHidden()
+    assert again.tabs.currentWidget() is again.panel(EncodePanel)
+    again.reset_layout.trigger()
+    assert not again.docks[MixerPanel].isHidden()
+
+
+@pytest.mark.parametrize(
+    "junk", ["", "{", "[]", '{"version": 1}', '{"version": 1, "geometry": "?", "docks": "", "tab": 0}']
+)
+def test_that_a_spoilt_layout_file_costs_the_layout_only(
+    qtbot: QtBot, session: Session, client: Client, junk: str
+) -> None:
+    MainWindow.layout_file().parent.mkdir(parents=True)
+    MainWindow.layout_file().write_text(junk)
+    window = MainWindow(session, client)
+    qtbot.addWidget(window)
+    window.show()
+    assert not window.docks[MixerPanel].isHidden()
+
+
+def test_that_quitting_during_an_export_asks_first(
+    qtbot: QtBot, window: MainWindow, client: Client, engine: fakes.FakeEngine, tmp_path: Path
+) -> None:
+    engine.pause = 0.02
+    client.submit(jobs.ExportMorph(keys=(face(1), face(2)), path=tmp_path / "x.mp4"))
+    assert len(window.panel(JobsPanel).running()) == 1
+    window.close()
+    assert window.isVisible()
+    box = next(d for d in QApplication.topLevelWidgets() if isinstance(d, QMessageBox) and d.isVisible())
+    assert isinstance(box, QMessageBox)
+    stop = next(b for b in box.buttons() if b.text() == "Stop and quit")
+    qtbot.mouseClick(stop, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=20_000)
+    assert engine.closed
+
+
+def test_that_closing_leaves_no_thread_and_a_whole_project(
+    qtbot: QtBot, window: MainWindow, session: Session, engine: fakes.FakeEngine
+) -> None:
+    session.take(face(9))
+    window.close()
+    assert engine.closed
+    assert not [t for t in threading.enumerate() if t.name.startswith("facelab-side")]
+    again = Session(type(session.project).open(session.project.path))
+    assert again.state.recipe == face(9)
+    again.project.close()
+
+
+def test_that_commands_that_need_a_face_wait_for_one(qtbot: QtBot, session: Session, client: Client) -> None:
+    window = MainWindow(session, client)
+    qtbot.addWidget(window)
+    waiting: list[QAction] = window._need_face
+    assert len(waiting) > 8
+    assert not any(action.isEnabled() for action in waiting)
