@@ -102,9 +102,9 @@ def encode_photos(
         BadArgument: the settings cannot be run.
         ProjectError: the project cannot be written.
     """
-    check(settings, model.network.num_ws)
-    info = model.info()
-    project.note_generator(info.sha256, info.path, info.name, family=info.family, resolution=info.resolution)
+    network = model.network
+    check(settings, network.num_ws)
+    project.note_generator(model.sha256, model.path, model.name, family=network.family, resolution=network.resolution)
     batch = _Batch(project, engine, model, settings, cancel, face, crop)
     todo: list[Path | RunRow] = [*photos] or [*batch.unfinished()]
     for number, work in enumerate(todo, 1):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from facelab import cli, runs
+from facelab import checkpoints, cli, nets, runs
 from facelab.assets import SAMPLE_PHOTO, resource
 from facelab.engine.latents import write_face
 from facelab.jobs import Answer, ProjectionStep
@@ -36,10 +36,19 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         image.convert("RGB").save(folder / "a.jpg")
         ImageOps.mirror(image.convert("RGB")).save(folder / "c.jpg")
     Image.new("RGB", (100, 80), (200, 30, 30)).save(folder / "b.png")
+    network = nets.build(
+        "stylegan2", {"resolution": 32, "channels": [16, 16, 16, 16], "z_dim": 16, "w_dim": 16, "mapping_features": [16]}, seed=1
+    )
+    checkpoints.save(network, tmp_path / "small.safetensors")
+
+
+def run(*words: object) -> int:
+    """A command with a small generator; returns the exit code."""
+    return cli.main([*map(str, words), "-g", "small.safetensors"])
 
 
 def encode(*words: object) -> int:
-    return cli.main(["encode", *map(str, words), "--project", "p.facelab", "--steps", str(STEPS)])
+    return run("encode", *words, "--project", "p.facelab", "--steps", STEPS)
 
 
 def test_that_a_batch_goes_through_and_is_not_done_twice(capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +150,7 @@ def test_that_what_cannot_be_meant_is_refused_before_anything_is_written(capsys:
         assert encode(*words) == 2
         assert sentence in capsys.readouterr().err
         assert not Path("p.facelab").exists()
-    assert cli.main(["encode", "photos/a.jpg", "photos/c.jpg", "-o", "x.png"]) == 2
+    assert run("encode", "photos/a.jpg", "photos/c.jpg", "-o", "x.png") == 2
     assert "--project FILE" in capsys.readouterr().err
     Path("p.facelab").write_text("something else, longer than a header of SQLite would be, and no project of facelab at all")
     assert encode("photos/a.jpg") == 2
@@ -151,7 +160,7 @@ def test_that_what_cannot_be_meant_is_refused_before_anything_is_written(capsys:
 def test_that_a_descent_is_played(capsys: pytest.CaptureFixture[str]) -> None:
     assert encode("photos/a.jpg", "-q") == 0
     short = ["--seconds", "0.6", "--back", "0.3", "--fps", "10", "--size", "64"]
-    assert cli.main(["descent", "p.facelab", "a", "-o", "d.mkv", *short]) == 0
+    assert run("descent", "p.facelab", "a", "-o", "d.mkv", *short) == 0
     with av.open("d.mkv") as video:
         frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in video.decode(video=0)]
     assert len(frames) == 6 + 10 + 3
@@ -163,14 +172,14 @@ def test_that_a_descent_is_played(capsys: pytest.CaptureFixture[str]) -> None:
     assert np.abs(frames[5][:64] - found).mean() < 6
     assert np.abs(frames[0][:64] - found).mean() > 8
     assert np.abs(frames[-1][:64] - frames[0][:64]).mean() < np.abs(frames[-3][:64] - frames[0][:64]).mean()
-    assert cli.main(["descent", "p.facelab", row.id[:8], "-o", "frames", "--no-curve", "-q", *short]) == 0
+    assert run("descent", "p.facelab", row.id[:8], "-o", "frames", "--no-curve", "-q", *short) == 0
     assert len(list(Path("frames").glob("*.png"))) == 19
     for words, sentence in (
         (("p.facelab", "b"), "has no run 'b'; it has a"),
         (("none.facelab", "a"), "none.facelab is not there"),
         (("p.facelab", "a", "--seconds", "0"), "a descent takes some time"),
     ):
-        assert cli.main(["descent", *words, "-o", "e.mp4"]) == 2
+        assert run("descent", *words, "-o", "e.mp4") == 2
         assert sentence in capsys.readouterr().err
     assert not Path("e.mp4").exists()
     assert not Path("none.facelab").exists()
@@ -204,7 +213,7 @@ def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixtu
     assert encode("photos/a.jpg", "-q") == 0
 
     def paste(*words: object) -> np.ndarray:
-        assert cli.main(["paste", *map(str, words), "-o", "out.png", "-q"]) == 0
+        assert run("paste", *map(str, words), "-o", "out.png", "-q") == 0
         with Image.open("out.png") as image:
             assert "compositeWithTrainedAlgorithmicMedia" in str(image.info)
             return np.asarray(image.convert("RGB")).astype(int)
@@ -243,7 +252,7 @@ def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixtu
         (("7", "photos/none.jpg", "--crop", "50,40,40"), "none.jpg"),
     ):
         Path("out.png").unlink(missing_ok=True)
-        assert cli.main(["paste", *words, "-o", "out.png", "-q"]) == 2
+        assert run("paste", *words, "-o", "out.png", "-q") == 2
         assert sentence in capsys.readouterr().err
         assert not Path("out.png").exists()
 
@@ -251,7 +260,7 @@ def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixtu
 def test_that_a_project_is_reported_on_against_the_zero_face(capsys: pytest.CaptureFixture[str]) -> None:
     assert encode("photos/a.jpg", "-q") == 0
     words = ["report", "p.facelab", "-o", "r.html", "--csv", "r.csv", "--at", "2,6,99"]
-    assert cli.main(words) == 0
+    assert run(*words) == 0
     (row,) = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
     with Project.open("p.facelab") as project:
         one, zero = sorted(project.runs(), key=lambda r: runs.is_zero_run(r.id))
@@ -277,7 +286,7 @@ def test_that_a_project_is_reported_on_against_the_zero_face(capsys: pytest.Capt
             project.start_run(name, one.generator, settings, name, project.target(one.id))
             project.add_losses(name, 0, {"total": own})
     capsys.readouterr()
-    assert cli.main(["report", "p.facelab", "-o", "all.csv", "-v"]) == 0
+    assert run("report", "p.facelab", "-o", "all.csv", "-v") == 0
     err = capsys.readouterr().err
     assert "of the zero face, loss" not in err
     assert "no curve of the zero face for some of them: the layers to learn" in err
@@ -293,13 +302,13 @@ def test_that_a_project_is_reported_on_against_the_zero_face(capsys: pytest.Capt
         (["p.facelab", "-o", "x.html", "--no-zero", "half", "--level", "nan"], "is not finite"),
     ):
         try:
-            code = cli.main(["report", *words])
+            code = run("report", *words)
         except SystemExit as left:
             code = int(left.code or 0)
         assert code == 2
         assert sentence in capsys.readouterr().err
     with Project.open("empty.facelab"):
         pass
-    assert cli.main(["report", "empty.facelab", "-o", "x.html"]) == 2
+    assert run("report", "empty.facelab", "-o", "x.html") == 2
     assert "no photograph that was encoded" in capsys.readouterr().err
     assert not Path("x.html").exists()
