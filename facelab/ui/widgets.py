@@ -32,6 +32,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QSlider,
     QSpinBox,
@@ -654,7 +655,7 @@ class EmptyState(QWidget):
 
     def __init__(self, icon: str, sentence: str, *buttons: QPushButton, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        picture = _Glyph(icon)
+        self._picture = _Glyph(icon)
         self.sentence = quiet(sentence, wrap=True)
         self.sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.sentence.setMaximumWidth(360)
@@ -662,15 +663,23 @@ class EmptyState(QWidget):
         column.setContentsMargins(*(2 * theme.GRID,) * 4)
         column.setSpacing(theme.GRID)
         column.addStretch(1)
-        column.addWidget(picture, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignHCenter)
         middle = QHBoxLayout()
         middle.addStretch(1)
         middle.addWidget(self.sentence, 100)
         middle.addStretch(1)
         column.addLayout(middle)
+        self._buttons = sum(each.sizeHint().height() + theme.GRID for each in buttons)
         for each in buttons:
             column.addWidget(each, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(1)
+
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        # Where room is short, the sentence and the button matter more than the picture.
+        words = self.sentence.heightForWidth(min(self.sentence.maximumWidth(), self.width() - 4 * theme.GRID))
+        self._picture.setVisible(event.size().height() >= words + 40 + 5 * theme.GRID + self._buttons)
+        super().resizeEvent(event)
 
 
 class Wait(QWidget):
@@ -780,6 +789,22 @@ def rule() -> QFrame:
     line.setBackgroundRole(line.backgroundRole())
     line.setStyleSheet("background: palette(light);")
     return line
+
+
+class Column(QScrollArea):
+    """Rows that scroll up and down, and are never narrower than the widest of them."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def minimumSizeHint(self) -> QSize:
+        bar = self.style().pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
+        return QSize(self.widget().minimumSizeHint().width() + bar, super().minimumSizeHint().height())
 
 
 class Section(QWidget):

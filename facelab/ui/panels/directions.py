@@ -12,7 +12,6 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QFrame,
     QHBoxLayout,
     QInputDialog,
     QLabel,
@@ -20,7 +19,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QMenu,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -47,6 +45,7 @@ from facelab.ui import dialogs, theme
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Edit, Session, State, describe
 from facelab.ui.widgets import (
+    Column,
     Elided,
     EmptyState,
     FaceView,
@@ -376,12 +375,7 @@ class DirectionsPanel(Panel):
             section.extra.addWidget(remove)
             self._column.addWidget(section)
         self._column.addStretch(1)
-        self._area = QScrollArea()
-        self._area.setWidget(self._list)
-        self._area.setWidgetResizable(True)
-        self._area.setFrameShape(QFrame.Shape.NoFrame)
-        self._area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._area = Column(self._list)
 
         self.body.addLayout(top)
         self.body.addWidget(self._build_finder())

@@ -369,9 +369,10 @@ class EncodePanel(Panel):
         self.run_text = QLabel()
         self.run_text.setWordWrap(True)
         column.addWidget(self.progress)
+        column.addWidget(self.run_text)
         foot = QHBoxLayout()
         foot.setSpacing(theme.GRID)
-        foot.addWidget(self.run_text, 1)
+        foot.addStretch(1)
         self.pause_button = button("Pause", self._pause, icon="pause")
         self.cancel_button = button("Cancel", self._cancel, icon="close", tip="Stop; it can be taken up again")
         self.again_button = button("Go on", self._go_on, icon="play", primary=True)
@@ -392,6 +393,7 @@ class EncodePanel(Panel):
             self.next_button,
         ):
             foot.addWidget(each)
+            each.hide()  # all at once would make the window wider than a small screen
         column.addLayout(foot)
         return page
 

@@ -11,12 +11,10 @@ from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QMenu,
-    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -29,7 +27,7 @@ from facelab.latent.spaces import layer_groups, psi_by_layer
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import FEWEST_SLOTS, SEEDS, Session, State, describe
-from facelab.ui.widgets import FaceView, Section, ValueSlider, Whole, quiet, tool
+from facelab.ui.widgets import Column, FaceView, Section, ValueSlider, Whole, quiet, tool
 from facelab.worker import Client
 
 SLOT = 72  # px
@@ -131,13 +129,8 @@ class MixerPanel(Panel):
         self._column = QVBoxLayout(content)
         self._column.setContentsMargins(theme.GRID, theme.GRID, theme.GRID, theme.GRID)
         self._column.setSpacing(theme.GRID)
-        area = QScrollArea()
-        area.setWidget(content)
-        area.setWidgetResizable(True)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.body.addWidget(area)
+        self.body.addWidget(Column(content))
+        self.setMinimumWidth(304)  # narrower, the numbers would be cut
 
         self._slots: list[Slot] = []
         self._slot_row = QHBoxLayout()
