@@ -80,6 +80,7 @@ MEMORY_MS = 2000
 NOTE_MS = 6000  # how long a note stays in the status line
 LAYOUT_VERSION = 1  # of the docks' saved state; one of another version is not restored
 FIRST_SIZE = QSize(1280, 800)
+MIDDLE = QSize(520, 240)  # the smallest middle
 LEFT, RIGHT, BOTTOM = (
     216,
     376,
@@ -147,6 +148,7 @@ class MainWindow(QMainWindow):
         self.docks: dict[type[Panel], QDockWidget] = {}
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.setMinimumSize(MIDDLE)
         self.tabs.setAccessibleName("Panels in the middle")
         self._messages = MessageBar()
         middle = QWidget()
@@ -159,6 +161,8 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(middle)
         for kind, panel in self.panels.items():
             if kind.area == "centre":
+                # A wide page must not take the docks' room: the middle has a smallest width of its own.
+                panel.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
                 index = self.tabs.addTab(panel, kind.title)
                 self.tabs.setTabToolTip(index, kind.hint)
             else:
