@@ -744,6 +744,16 @@ class WriteLatents(Job):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class SavePicture(Job):
+    """Write a picture that is drawn already, uint8 [H, W, 3], with the mark of synthetic media and no recipe; answers with ``Written``."""
+
+    kind = "side"
+    doing = "writing a picture"
+    pixels: Pixels
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OpenPhoto(Job):
     """Open a photograph and find its faces; answers with ``PhotoOpened`` (no faces, and a message, where there is none)."""
 

@@ -279,6 +279,10 @@ class FakeDesk(FakeEngine):
             draw(mapped(Code.from_seed(len(job.path.name), Z_DIM, SHA))[None].repeat(NUM_WS, 0), side), job.quad, 0.0
         )
 
+    def save_picture(self, job: jobs.SavePicture) -> Iterator[Answer | None]:
+        job.path.write_bytes(b"fake")
+        yield jobs.Written(job.path)
+
     def look(self, job: jobs.LookAtFile) -> Iterator[Answer | None]:
         what = {
             ".jpg": "photo", ".png": "photo", ".heic": "photo", ".pkl": "generator", ".pt": "generator",
@@ -322,5 +326,6 @@ class FakeDesk(FakeEngine):
 
 _DESK: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenPhoto: FakeDesk.open_photo, jobs.CropPhoto: FakeDesk.crop_photo, jobs.LookAtFile: FakeDesk.look,
-    jobs.PasteBack: FakeDesk.write, jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue, jobs.PasteBack: FakeEngine.write_short,
+    jobs.PasteBack: FakeDesk.write, jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue,
+    jobs.SavePicture: FakeDesk.save_picture, jobs.PasteBack: FakeEngine.write_short,
 }  # fmt: skip

@@ -37,6 +37,7 @@ from facelab.jobs import (
     PhotoOpened,
     Pixels,
     Progress,
+    SavePicture,
     Written,
     read_only,
 )
@@ -144,6 +145,11 @@ class Desk:
     def _look_at_file(self, job: LookAtFile, cancel: threading.Event) -> Iterator[Answer | None]:
         yield None
         yield look_at(job.path)
+
+    @_run.register
+    def _save_picture(self, job: SavePicture, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield None
+        yield Written(save_picture(job.path, job.pixels))
 
     # -- the catalogue ----------------------------------------------------------------------------------------------
     @_run.register

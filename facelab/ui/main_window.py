@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import random
-import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -120,7 +119,6 @@ class MainWindow(QMainWindow):
         self._missing: str | None = None  # the generator that was asked for in vain
         self._status = Status("", False)
         self._sure = False
-        self._pasted: tempfile.TemporaryDirectory[str] | None = None
         self._first_show = True
 
         self._build_panels()
@@ -740,11 +738,8 @@ class MainWindow(QMainWindow):
         return True
 
     def _open_image(self, image: QImage) -> None:
-        """A picture that comes without a file is written to a folder of our own, which goes when the window closes."""
-        if self._pasted is None:
-            self._pasted = tempfile.TemporaryDirectory(prefix="facelab-")
-        count = len(list(Path(self._pasted.name).iterdir())) + 1
-        path = Path(self._pasted.name) / f"pasted {count}.png"
+        """A picture that comes without a file is written to one that goes when the window closes."""
+        path = dialogs.free_name(self.session.scratch() / "pasted.png")
         if image.isNull() or not image.save(str(path), "PNG"):
             self.say("the picture cannot be read; save it to a file and drop that")
         else:
@@ -848,7 +843,9 @@ class MainWindow(QMainWindow):
     def _set_back(self, recipe: Recipe, found: tuple[str, Floats | None] | None) -> None:
         """Set a face into the photograph of this name, where it was."""
         if found is None or found[1] is None:
-            self.say("this face was not encoded from a photograph of this project, so there is none to set it back into")
+            self.say(
+                "this face was not encoded from a photograph of this project, so there is none to set it back into"
+            )
         else:
             self._export(PasteBackDialog(self.session, self.client, recipe, found[0], found[1], self))
 
@@ -1045,9 +1042,6 @@ class MainWindow(QMainWindow):
             self.session.close()
         except FacelabError as error:
             log.error("closing the project: %s", error)
-        if self._pasted is not None:
-            self._pasted.cleanup()
-            self._pasted = None
         super().closeEvent(event)
 
     def _quit_for_sure(self) -> None:

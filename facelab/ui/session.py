@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -163,6 +164,7 @@ class Session(QObject):
         self._drag: _Drag | None = None
         self._drags = 0
         self._closed = False
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._save_soon = QTimer(self, singleShot=True, interval=SAVE_AFTER_MS)
         self._save_soon.timeout.connect(self.save)
         self._restore()
@@ -366,6 +368,12 @@ class Session(QObject):
             return
         self._project.set_meta("state", self.state.to_json())
 
+    def scratch(self) -> Path:
+        """A folder for files that other programs take or gave, gone when the session closes."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="facelab-")
+        return Path(self._scratch.name)
+
     def close(self) -> None:
         """Save, and close the project; further calls do nothing.
 
@@ -377,6 +385,8 @@ class Session(QObject):
                 self.save()
             finally:
                 self._closed = True
+                if self._scratch is not None:
+                    self._scratch.cleanup()
                 self._project.close()
 
     def _restore(self) -> None:

@@ -267,7 +267,11 @@ class FaceView(QWidget):
             return
         if (event.position() - self._pressed).manhattanLength() >= QApplication.startDragDistance():
             self._pressed = None
-            start_drag(self, recipe_mime(self.recipe, self.pixels), QPixmap.fromImage(self._image))
+            start_drag(self, self.drag_mime(self.recipe), QPixmap.fromImage(self._image))
+
+    def drag_mime(self, recipe: Recipe) -> QMimeData:
+        """What goes along when the face is dragged away."""
+        return recipe_mime(recipe, self.pixels)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if self._pressed is not None and event.button() is Qt.MouseButton.LeftButton:

@@ -16,7 +16,7 @@ from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.session import Session
-from facelab.ui.widgets import recipe_mime
+from facelab.ui.widgets import files_of, recipe_mime, recipe_of
 from facelab.worker import Client
 from tests import fakes
 from tests.ui.test_widgets import drop, wheel
@@ -105,6 +105,25 @@ def test_that_a_face_dropped_on_the_preview_becomes_the_current_one(
     assert drop(preview.view, recipe_mime(face(9)))
     assert opened.state.recipe == face(9)
     idle()
+
+
+def test_that_a_face_dragged_to_another_program_is_a_file_that_goes_with_the_session(
+    preview: PreviewPanel, opened: Session, idle: Callable[[], None]
+) -> None:
+    idle()
+    QTest.mousePress(preview.view, Qt.MouseButton.LeftButton)
+    idle()
+    QTest.mouseRelease(preview.view, Qt.MouseButton.LeftButton)
+    mime = preview.view.drag_mime(face(0))
+    (file,) = files_of(mime)
+    assert file.is_file()
+    assert file.name.startswith("seed 0")
+    assert recipe_of(mime) == face(0), "inside facelab it is still the face"
+    opened.take(face(1))
+    idle()
+    assert not files_of(preview.view.drag_mime(face(1))), "another face is another file"
+    opened.close()
+    assert not file.exists()
 
 
 def test_that_the_wheel_zooms_at_the_pointer_and_back_to_the_whole(

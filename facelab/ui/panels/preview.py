@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QMimeData, QPointF, QRectF, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QWheelEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from facelab.jobs import Answer, Images, Pixels, Render
+from facelab.jobs import Answer, Images, Pixels, Render, SavePicture, Written
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
+from facelab.ui.dialogs import file_name
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Edit, Session, State, describe
 from facelab.ui.widgets import Elided, FaceView, quiet, tool
@@ -24,15 +28,18 @@ class Hero(FaceView):
 
     Signals:
         zoomed: the zoom, picture pixels to screen pixels; None when it fits.
+        grabbed: the picture was pressed and may be dragged away.
     """
 
     zoomed = Signal(object)
+    grabbed = Signal()
 
     def __init__(self, name: str, **options: object) -> None:
         super().__init__(name, **options)  # type: ignore[arg-type]
         self.zoom: float | None = None
         self._centre = QPointF(0.5, 0.5)  # of the view, in picture widths
         self._pan: QPointF | None = None
+        self.file: Path | None = None  # the picture as a file, for programs that take one
 
     def set_zoom(self, zoom: float | None, at: QPointF | None = None) -> None:
         """Show at a zoom (1 is a pixel for a pixel), keeping the point ``at`` of the widget where it is; None fits."""
@@ -106,6 +113,14 @@ class Hero(FaceView):
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         else:
             super().mousePressEvent(event)
+            if event.button() is Qt.MouseButton.LeftButton and self.recipe is not None:
+                self.grabbed.emit()
+
+    def drag_mime(self, recipe: Recipe) -> QMimeData:
+        mime = super().drag_mime(recipe)
+        if self.file is not None:
+            mime.setUrls([QUrl.fromLocalFile(str(self.file))])
+        return mime
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if self._pan is None:
@@ -185,6 +200,7 @@ class PreviewPanel(Panel):
         self._asked: Recipe | None = None
         self._count = 0
         self._shown = 0
+        self._final = False
         self._coarse: tuple[int, Pixels] | None = None
         self._hold = QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._hold.timeout.connect(self._show_coarse)
@@ -220,6 +236,7 @@ class PreviewPanel(Panel):
         self.body.addLayout(row)
         self.view.dropped.connect(lambda recipe: session.take(recipe, "Drop face"))
         self.view.files_dropped.connect(session.files_offered)
+        self.view.grabbed.connect(self._write_file)
         self.view.zoomed.connect(lambda zoom: self._fit.setChecked(zoom == 1))
         session.changed.connect(self._changed)
         session.generator_changed.connect(lambda _: self._changed(session.state))
@@ -276,8 +293,9 @@ class PreviewPanel(Panel):
             self._show(number, pixels, final=False)
 
     def _show(self, number: int, pixels: Pixels, *, final: bool) -> None:
-        self._shown = number
+        self._shown, self._final = number, final
         self._picture = pixels
+        self.view.file = None
         self._size.setText(f"{pixels.shape[1]} px" if final else f"{pixels.shape[1]} px…")
         if not self._comparing:
             self._put(pixels)
@@ -288,6 +306,17 @@ class PreviewPanel(Panel):
         self.view.set_face(self._asked, pixels)
         if self._full is not None and self._full.isVisible():
             self._full.set_face(self._asked, pixels)
+
+    def _write_file(self) -> None:
+        """Have the picture as a file by the time it is dragged to another program: the pixels alone, without the recipe."""
+        if self._picture is None or self.view.file is not None or not self._final:
+            return
+        path = self.session.scratch() / f"{file_name(describe(self._asked))} {self._shown}.png"
+        self.submit(SavePicture(pixels=self._picture, path=path), partial(self._file_written, self._shown))
+
+    def _file_written(self, number: int, answer: Answer) -> None:
+        if isinstance(answer, Written) and number == self._shown:
+            self.view.file = answer.path
 
     def _failed(self, number: int) -> None:
         if number == self._count:
