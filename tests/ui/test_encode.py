@@ -412,3 +412,14 @@ def test_that_losses_method_and_stop_are_handed_over_as_chosen(
     assert settings.losses == {"pixels": 1.0, "gradients": 0.5, "ms-ssim": 1.0}
     assert (settings.optimiser, settings.stop_slope) == ("lbfgs", 0.01)
     assert settings.mask is None, "a face without landmarks has no outline"
+
+
+def test_that_a_dropped_generator_is_left_to_the_window(panel: EncodePanel, tmp_path: Path) -> None:
+    for name, taken in (("me.JPG", True), ("ffhq.pkl", False), ("people.facelab", False), (".", True)):
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(str(tmp_path / name))])
+        button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        enter = QDragEnterEvent(QPoint(50, 50), Qt.DropAction.CopyAction, mime, button, keys)
+        enter.ignore()
+        QApplication.sendEvent(panel, enter)
+        assert enter.isAccepted() == taken, name

@@ -201,7 +201,7 @@ class EncodePanel(Panel):
         self._opening: dict[Ticket, Item] = {}
         self._cropping: dict[Ticket, Item] = {}
         self._runs: dict[Ticket, Item] = {}
-        self._resolving: Ticket | None = None
+        self._resolving: dict[Ticket, Item] = {}
         self._starting: list[Item] = []
         self._baselines: dict[Ticket, tuple[str, ProjectionSettings]] = {}
         self._heat = False
@@ -431,6 +431,7 @@ class EncodePanel(Panel):
         self._opening[ticket] = item
         ticket.answered.connect(self._opened)
         ticket.failed.connect(self._open_failed)
+        ticket.closed.connect(self._forget_ticket)
 
     def _add(self, item: Item) -> None:
         self.items.append(item)
@@ -467,6 +468,10 @@ class EncodePanel(Panel):
         if item is self.item:
             self._show()
 
+    def _forget_ticket(self, _: str) -> None:
+        for held in (self._opening, self._resolving):
+            held.pop(cast(Ticket, self.sender()), None)
+
     def _accept_notice(self) -> None:
         self.notice.hide()
         try:
@@ -494,9 +499,12 @@ class EncodePanel(Panel):
             self.say(error)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if files_of(event.mimeData()):
+        # A generator or a project that is dropped here is the window's.
+        if any(path.suffix.lower() in SUFFIXES or path.is_dir() for path in files_of(event.mimeData())):
             event.acceptProposedAction()
             self.zone.set_over(True)
+        else:
+            event.ignore()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         self.zone.set_over(False)
@@ -726,12 +734,13 @@ class EncodePanel(Panel):
             self._start_run(item, replace(settings, start_code=recipe.sources[0]))
         elif recipe is not None:
             ticket = self.client.submit(Resolve(recipes=(recipe,)))
-            self._runs[ticket] = item
+            self._resolving[ticket] = item
             ticket.answered.connect(self._start_resolved)
             ticket.failed.connect(self.say)
+            ticket.closed.connect(self._forget_ticket)
 
     def _start_resolved(self, answer: Answer) -> None:
-        item = self._runs.pop(cast(Ticket, self.sender()))
+        item = self._resolving[cast(Ticket, self.sender())]
         if isinstance(answer, Codes) and item.run is None:
             settings = replace(self.settings(), mask=self._mask(item))
             self._start_run(item, replace(settings, start_code=replace(answer.codes[0], noise=None)))
