@@ -12,7 +12,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLineEdit
 from pytestqt.qtbot import QtBot
 
-from facelab.jobs import Job, OpenGenerator, Thumbnails
+from facelab.jobs import Job, OpenGenerator, Thumbnails, WriteLatents
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui.panels.library import BIN, FACE, LibraryPanel, thumbnail_png
@@ -206,6 +206,18 @@ def test_that_the_menu_offers_slots_plane_and_export(qtbot: QtBot, panel: Librar
     with qtbot.waitSignal(panel.anchor_asked) as anchor:
         panel._use(row, panel.anchor_asked.emit, "x")
     assert anchor.args == ["x", face(5)]
+
+
+def test_that_faces_are_saved_as_files_of_latents(
+    qtbot: QtBot, panel: LibraryPanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[WriteLatents]]
+) -> None:
+    panel.keep(face(5), "five")
+    panel.keep(face(6), "six")
+    recipes, names = panel._recipes(panel.model.rows())
+    panel.save(recipes, tmp_path / "faces.npz")
+    qtbot.waitUntil((tmp_path / "faces.npz").exists, timeout=5000)
+    assert jobs_of(WriteLatents)[0].recipes == (face(6), face(5))
+    assert names == ["six", "five"]
 
 
 @pytest.mark.slow

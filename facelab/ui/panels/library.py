@@ -57,11 +57,21 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.errors import FacelabError
-from facelab.jobs import Answer, Dropped, GeneratorInfo, Images, LookAtFile, OpenGenerator, Pixels, Thumbnails
+from facelab.jobs import (
+    Answer,
+    Dropped,
+    GeneratorInfo,
+    Images,
+    LookAtFile,
+    OpenGenerator,
+    Pixels,
+    Thumbnails,
+    WriteLatents,
+)
 from facelab.latent.recipe import Recipe
 from facelab.project import FaceRow, Project
 from facelab.ui import theme
-from facelab.ui.dialogs import ExportMorphDialog, ExportPictureDialog
+from facelab.ui.dialogs import ExportMorphDialog, ExportPictureDialog, ask_save, file_name, folder, free_name
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session, describe
 from facelab.ui.widgets import (
@@ -832,6 +842,7 @@ class LibraryPanel(Panel):
             )
             if len(usable) > 1:
                 menu.addAction(f"Export morph through {len(usable)} faces…", partial(self._morph, usable))
+            menu.addAction("Save latents…" if len(usable) > 1 else "Save face…", partial(self._ask_save, usable))
             menu.addSeparator()
         if len(rows) == 1 and usable and first.has_photo:
             menu.addAction("Set back into photograph…", partial(self._paste_back, first))
@@ -863,6 +874,19 @@ class LibraryPanel(Panel):
         recipes, _ = self._recipes(rows)
         if recipes:
             ExportMorphDialog(self.session, self.client, recipes, self).open()
+
+    def _ask_save(self, rows: Sequence[FaceRow]) -> None:
+        recipes, names = self._recipes(rows)
+        if recipes:
+            suffix, filters = (
+                (".face.safetensors", "Faces (*.face.safetensors)") if len(recipes) == 1 else (".npz", "Latents (*.npz *.npy *.pt)")
+            )  # fmt: skip
+            start = free_name(folder() / f"{file_name(names[0] if len(names) == 1 else 'faces')}{suffix}")
+            ask_save(self, "Save", filters, start, partial(self.save, recipes))
+
+    def save(self, recipes: Sequence[Recipe], path: Path) -> None:
+        """Write faces as a file of latents; the suffix gives its format."""
+        self.submit(WriteLatents(recipes=tuple(recipes), path=path))
 
     def _open_generator(self, sha256: str, path: Path) -> None:
         self._opening = sha256

@@ -751,11 +751,10 @@ class PlanePanel(Panel):
 
     def _scrub(self, u: float, v: float, phase: str) -> None:
         plane = self.session.state.plane
-        if plane is None:
-            return
         if phase == "press":
             self.session.begin_drag()
-        self.session.take_code(plane.at(u, v), "Move through the plane")
+        if plane is not None:
+            self.session.take_code(plane.at(u, v), "Move through the plane")
         if phase == "release":
             self.session.end_drag()
 
