@@ -11,9 +11,11 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
+
+import numpy as np
 
 from facelab import runs
 from facelab.engine.desk import Desk
@@ -21,14 +23,17 @@ from facelab.engine.engine import TorchEngine
 from facelab.engine.model import Model
 from facelab.engine.projection import check
 from facelab.errors import FacelabError, NoFaceFound, ProjectError
-from facelab.faces.align import quad_at
+from facelab.faces import detect
+from facelab.faces.align import face_mask, quad_at
 from facelab.jobs import (
     Cropped,
     CropPhoto,
+    Face,
     Images,
     Job,
     OpenPhoto,
     PhotoOpened,
+    Pixels,
     Project,
     ProjectionDone,
     ProjectionSettings,
@@ -83,6 +88,7 @@ def encode_photos(
     *,
     face: int = 0,
     crop: Crop | None = None,
+    mask: bool = False,
 ) -> Iterator[Told]:
     """Encode photographs, and write everything into the project as it comes.
 
@@ -94,6 +100,7 @@ def encode_photos(
         cancel: stops after the step at hand; what is done is kept.
         face: which face of a photograph, the largest is 0.
         crop: instead of finding a face: x and y of the centre, side in pixels, degrees clockwise.
+        mask: compare the face itself only, the hull of its landmarks.
 
     Yields:
         What happens. A photograph that cannot be encoded is told as "failed", and the next one follows.
@@ -105,7 +112,7 @@ def encode_photos(
     network = model.network
     check(settings, network.num_ws)
     project.note_generator(model.sha256, model.path, model.name, family=network.family, resolution=network.resolution)
-    batch = _Batch(project, engine, model, settings, cancel, face, crop)
+    batch = _Batch(project, engine, model, settings, cancel, face, crop, mask)
     todo: list[Path | RunRow] = [*photos] or [*batch.unfinished()]
     for number, work in enumerate(todo, 1):
         if cancel.is_set():
@@ -133,7 +140,7 @@ def encode_zeros(
         answer for answer in engine.run(Thumbnails(recipes=(face,), resolution=network.resolution), cancel)
         if isinstance(answer, Images)
     ]  # fmt: skip
-    batch = _Batch(project, engine, model, ProjectionSettings(), cancel, 0, None)
+    batch = _Batch(project, engine, model, ProjectionSettings(), cancel)
     for number, (name, settings) in enumerate(missing.items(), 1):
         told = functools.partial(Told, number, len(missing), runs.ZERO_NAME)
         job = Project(run=name, generator=model.sha256, target=images.pixels[0], settings=settings, name=runs.ZERO_NAME)
@@ -152,10 +159,10 @@ def encode_zeros(
 class _Batch:
     def __init__(
         self, project: ProjectFile, engine: TorchEngine, model: Model, settings: ProjectionSettings, cancel: threading.Event,
-        face: int, crop: Crop | None,
+        face: int = 0, crop: Crop | None = None, mask: bool = False,
     ) -> None:  # fmt: skip
         self._project, self._engine, self._model, self._settings = project, engine, model, settings
-        self._cancel, self._face, self._crop = cancel, face, crop
+        self._cancel, self._face, self._crop, self._mask = cancel, face, crop, mask
         self._desk = Desk()
         self._known = {row.id: row for row in project.runs()}
 
@@ -181,10 +188,11 @@ class _Batch:
                 yield told("resumed", step=step, steps=job.settings.steps)
             else:
                 assert isinstance(work, Path)
-                cropped = self._cut(work)
+                cropped, mask = self._cut(work)
                 job = Project(
-                    run=self._id(work), generator=self._model.sha256, target=cropped.pixels, settings=self._settings, name=name
-                )
+                    run=self._id(work), generator=self._model.sha256, target=cropped.pixels,
+                    settings=replace(self._settings, mask=mask), name=name,
+                )  # fmt: skip
                 runs.begin(self._project, job, png_of(job.target), work.name, cropped.quad)
                 self._known[job.run] = next(row for row in self._project.runs() if row.id == job.run)
                 outside = cropped.outside
@@ -241,10 +249,11 @@ class _Batch:
         except (OSError, ValueError):
             return ""
         settings = runs.settings_json(self._settings)
-        return digest_of([digest, self._model.sha256, settings, self._face, self._crop])
+        return digest_of([digest, self._model.sha256, settings, self._face, self._crop, self._mask])
 
-    def _cut(self, photo: Path) -> Cropped:
-        """A face of a photograph, cut out as FFHQ's were."""
+    def _cut(self, photo: Path) -> tuple[Cropped, Pixels | None]:
+        """A face of a photograph, cut out as FFHQ's were, and the mask where one is wanted."""
+        found: Face | None = None
         if self._crop is not None:
             x, y, side, angle = self._crop
             quad = frozen(quad_at((x, y), side, angle), "the crop")
@@ -254,9 +263,16 @@ class _Batch:
                 raise NoFaceFound(opened.message)
             if self._face >= len(opened.faces):
                 raise NoFaceFound(f"{photo.name!r} shows {len(opened.faces)} faces, numbered from 0, the largest")
-            quad = opened.faces[self._face].quad
-        (cropped,) = self._desk_answers(CropPhoto(path=photo, quad=quad, size=self._model.network.resolution), Cropped)
-        return cropped
+            found = opened.faces[self._face]
+            quad = found.quad
+        size = self._model.network.resolution
+        (cropped,) = self._desk_answers(CropPhoto(path=photo, quad=quad, size=size), Cropped)
+        if not self._mask:
+            return cropped, None
+        if found is None or not len(found.landmarks):
+            raise NoFaceFound(f"without landmarks there is no mask for {photo.name!r}; leave the mask or the crop out")
+        known = detect.Face(found.box, np.asarray(found.landmarks, np.float64), found.score)
+        return cropped, read_only(np.rint(255 * face_mask(known, np.asarray(quad, np.float64), size)).astype(np.uint8))
 
     def _desk_answers(self, job: Job, kind: type[A]) -> list[A]:
         return [answer for answer in self._desk.run(job, self._cancel) if isinstance(answer, kind)]

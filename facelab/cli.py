@@ -187,6 +187,8 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
         return
     if len(options.photos) != 1 or options.output is None:
         raise BadArgument("give one photograph and -o FILE for its face, or many and --project FILE")
+    if options.mask:
+        raise BadArgument("--mask goes with --project")
     if not _is_latents(options.output) and options.output.suffix.lower() != ".png":
         raise BadArgument(
             f"cannot tell the format of {options.output.name!r}; end its name in .face.safetensors or .png"
@@ -198,13 +200,9 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
     run = api.encode(
         generator,
         options.photos[0],
-        options.space,
-        options.steps,
-        start=options.start,
-        seed=options.seed,
         face=options.face,
         crop=options.crop,
-        features=options.features,
+        **_settings(options),
     )
     for note in run.notes:
         _note(options, note)
@@ -233,9 +231,7 @@ def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
     photos = [photo for given in options.photos for photo in _photos(given)]
     if options.crop is not None and len(photos) != 1:
         raise BadArgument("--crop is for one photograph; give the others in a command of their own")
-    settings = ProjectionSettings(
-        space=options.space, steps=options.steps, start=options.start, seed=options.seed, features=options.features
-    )
+    settings = ProjectionSettings(**_settings(options))
     where, name = options.project, options.project.name
     keep(f"what is done is in {name}; the same command goes on with it")
     if photos and options.crop is None:
@@ -249,7 +245,7 @@ def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
                 _say(f"[{told.number}/{told.total}] {told.name}: {words}")
 
         for told in encode_photos(
-            project, engine, model, photos, settings, cancel, face=options.face, crop=options.crop
+            project, engine, model, photos, settings, cancel, face=options.face, crop=options.crop, mask=options.mask
         ):
             if told.event == "step":
                 line.show(told.step, told.steps, f"loss {told.loss:.5f}  {told.name}")
@@ -279,6 +275,16 @@ def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
             if ends
             else f"nothing is left to go on with in {name}"
         )
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of a descent, as fields of ``ProjectionSettings``; the rest stays as it is there."""
+    names = (
+        "space", "steps", "start", "seed", "features", "learning_rate", "optimiser", "near_w", "learn_layers", "stop_loss",
+        "stop_seconds", "stop_slope",
+    )  # fmt: skip
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return given | {"losses": dict(options.loss or ()), "optimise_noise": not options.no_noise}
 
 
 def _beginning(told: Any) -> str:
@@ -810,6 +816,26 @@ def _steps(text: str) -> list[int]:
     return [_count(1, 1_000_000)(part.strip()) for part in text.split(",")]
 
 
+def _layers(text: str) -> tuple[int, ...]:
+    try:
+        spans = [[int(end) for end in part.split("-")] for part in text.split(",")]
+        # Bounded before the range is spelt out.
+        found = sorted({n for span in spans for n in range(max(span[0], 0), min(span[-1], 64) + 1) if len(span) <= 2})
+    except ValueError:
+        found = []
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range of layers, like 0-7, nor layers, like 0,2,5-7")
+    return tuple(found)
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, weight = text.partition("=")
+    try:
+        return name, _finite(weight or "1")
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a loss and its weight, like pixels=2") from None
+
+
 def _noise(text: str) -> Noise:
     if text in ("const", "none", "own"):
         return Noise(mode=text)  # type: ignore[arg-type]
@@ -969,7 +995,25 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
         help="place the crop by hand: centre and side in pixels, degrees clockwise",
     )
     command.add_argument(
+        "--mask", action="store_true", help="with --project: compare the face only, not hair and background"
+    )
+    descent = command.add_argument_group("the descent")
+    descent.add_argument(
+        "--loss", type=_weight, action="append", metavar="NAME=W",
+        help="what is compared, with its weight: pixels, gradients, ms-ssim, portraits, perceptual; give it once for each",
+    )  # fmt: skip
+    descent.add_argument(
         "--features", metavar="FILE", help="VGG16 weights (torchvision's or NVIDIA's) for the perceptual loss"
+    )
+    descent.add_argument("--learning-rate", type=_finite, metavar="R", help="in standard deviations of W")
+    descent.add_argument("--optimiser", choices=("adam", "lbfgs"), help="adam (default), or lbfgs for the code alone")
+    descent.add_argument("--near-w", type=_finite, metavar="W", help="weight of the penalty that keeps layers together in w+")
+    descent.add_argument("--layers", dest="learn_layers", type=_layers, metavar="A-B", help="only these rows of w+ move: 0-7,9")
+    descent.add_argument("--no-noise", action="store_true", help="leave the generator's noise as it is")
+    descent.add_argument("--stop-loss", type=_finite, metavar="L", help="end at this loss")
+    descent.add_argument("--stop-seconds", type=_finite, metavar="S", help="end after so many seconds of work")
+    descent.add_argument(
+        "--stop-slope", type=_finite, metavar="S", help="end when 50 steps lower the loss by less than this share"
     )
 
 

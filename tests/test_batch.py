@@ -139,6 +139,39 @@ def test_that_without_photographs_everything_unfinished_goes_on(capsys: pytest.C
     assert "nothing is left to go on with in p.facelab" in capsys.readouterr().err
 
 
+def test_that_the_descent_goes_as_the_options_say(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "--loss", "pixels=2", "--loss", "ms-ssim", "--layers", "0-2,5", "--stop-loss", "0.001", "--learning-rate", "0.2",
+        "--no-noise", "--mask", "--space", "w+", "--near-w", "0.5", "--optimiser", "adam", "-q",
+    ]  # fmt: skip
+    assert encode("photos/a.jpg", *words) == 0
+    assert encode("photos/a.jpg", "-q") == 0  # with other settings it is another run
+    with Project.open("p.facelab") as project:
+        _, row = project.runs()
+        settings = runs.settings_of(row.settings)
+        assert set(project.losses(row.id)) >= {"total", "pixels", "ms-ssim", "near_w"}
+    assert settings.losses == {"pixels": 2, "ms-ssim": 1}
+    assert settings.learn_layers == (0, 1, 2, 5)
+    assert (settings.stop_loss, settings.learning_rate, settings.near_w) == (0.001, 0.2, 0.5)
+    assert not settings.optimise_noise
+    assert settings.mask is not None
+    assert settings.mask[:, 0].max() == 0
+    assert settings.mask[16, 16] > 200
+    for more, sentence in (
+        (("--loss", "beauty=1"), "unknown loss 'beauty'"), (("--layers", "7-2"), "no range of layers"),
+        (("--loss", "pixels=x"), "like pixels=2"), (("--layers", "0-40"), "the layers to learn are some of 0 to"),
+        (("--mask", "--crop", "200,200,90"), "without landmarks there is no mask"),
+    ):  # fmt: skip
+        try:
+            code = encode("photos/a.jpg", *more)
+        except SystemExit as left:
+            code = int(left.code or 0)
+        assert code == 2
+        assert sentence in capsys.readouterr().err
+    assert run("encode", "photos/a.jpg", "-o", "x.png", "--mask") == 2
+    assert run("encode", "photos/a.jpg", "-o", "x.png", "--loss", "pixels", "--steps", 2, "-q") == 0
+
+
 def test_that_what_cannot_be_meant_is_refused_before_anything_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     for words, sentence in (
