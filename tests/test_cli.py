@@ -383,6 +383,7 @@ def test_that_help_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_that_an_interrupted_encoding_keeps_its_best_code() -> None:
     run = started("encode", PHOTO, "--crop", "220,120,200", "-o", "me.face.safetensors", "--steps", "600", "-v")
