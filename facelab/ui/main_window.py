@@ -445,6 +445,14 @@ class MainWindow(QMainWindow):
         self.seed.valueChanged.connect(self._seed_chosen)
         label.setBuddy(self.seed)
         bar.addWidget(self.seed)
+        self.label = Whole()
+        self.label.setPrefix("class ")
+        self.label.setFixedWidth(112)
+        self.label.setAccessibleName("Class of the current face")
+        self.label.setToolTip("Which of the generator's classes the faces are drawn of")
+        self.label.valueChanged.connect(self.session.choose_class)
+        self._label_action = bar.addWidget(self.label)
+        self._label_action.setVisible(False)
         bar.addWidget(tool("Random face", "shuffle", self.random_face.trigger, tip="Another random face (Ctrl+R)"))
         bar.addSeparator()
         bar.addWidget(tool("Find a command", "command", self.find_command.trigger, tip="Find a command (Ctrl+K)"))
@@ -495,6 +503,13 @@ class MainWindow(QMainWindow):
         self._measure = QTimer(self, interval=MEMORY_MS)
         self._measure.timeout.connect(self._show_memory)
         self._measure.start()
+        info = self.session.generator
+        self._label_action.setVisible(info is not None and info.c_dim > 0)
+        if info is not None and info.c_dim > 0:
+            self.label.blockSignals(True)
+            self.label.setRange(0, info.c_dim - 1)
+            self.label.setValue(self.session.label or 0)
+            self.label.blockSignals(False)
         self._show_memory()
 
     def note(self, text: str) -> None:

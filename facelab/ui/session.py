@@ -227,7 +227,7 @@ class Session(QObject):
     def of_seed(self, seed: int) -> Recipe | None:
         """The face of a seed, dressed like the current one; None before a generator is open."""
         g = self.generator
-        return None if g is None else self.dressed(Code.from_seed(seed, g.z_dim, g.sha256, 0 if g.c_dim else None))
+        return None if g is None else self.dressed(Code.from_seed(seed, g.z_dim, g.sha256, self.label))
 
     # -- chance -----------------------------------------------------------------------------------------------------
     def lock(self, layers: Iterable[int], on: bool) -> None:
@@ -321,6 +321,30 @@ class Session(QObject):
             KeyError: it was not open in this session.
         """
         return self._paths[generator]
+
+    @property
+    def label(self) -> int | None:
+        """The class that new faces are drawn of: the current face's; None where the generator has no classes."""
+        if self.generator is None or not self.generator.c_dim:
+            return None
+        sources = () if self.state.recipe is None else self.state.recipe.sources
+        found = next((code.label for code in sources if code.label is not None), 0)
+        return min(found, self.generator.c_dim - 1)
+
+    def choose_class(self, label: int, *, merge: Hashable | None = "class") -> None:
+        """Draw the current face, and the plane, of another class. A code in W has been mapped and keeps what it is."""
+        recipe, plane = self.state.recipe, self.state.plane
+        if recipe is None:
+            return
+
+        def of_class(code: Code) -> Code:
+            return replace(code, label=label) if code.space == "z" else code
+
+        if plane is not None and plane.space == "z":
+            x, y = (of_class(end) if isinstance(end, Code) else end for end in (plane.x, plane.y))
+            plane = Plane(origin=of_class(plane.origin), x=x, y=y)
+        sources = tuple(of_class(code) for code in recipe.sources)
+        self.edit(f"Class {label}", merge=merge, recipe=recipe.change(sources=sources), plane=plane)
 
     def _start(self, info: GeneratorInfo) -> State:
         label = 0 if info.c_dim else None

@@ -245,7 +245,7 @@ class ArithmeticPanel(Panel):
         except FacelabError as error:
             self._wrong(error)
             return
-        label = 0 if info.c_dim else None
+        label = self.session.label
         seeds = {seed: Recipe.of(Code.from_seed(seed, info.z_dim, info.sha256, label)) for seed in expression.seeds}
         missing = {r.digest: r for r in (*faces.values(), *seeds.values()) if r.digest not in self._known}
         if not missing:

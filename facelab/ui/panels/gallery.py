@@ -275,7 +275,7 @@ class GalleryPanel(FacesPanel):
         z[row] = self._sign
         name = f"{'−' if self._sign < 0 else ''}z{row}"
         return self.session.dressed(
-            Code(array=z, space="z", generator=info.sha256, origin={"name": name}, label=0 if info.c_dim else None)
+            Code(array=z, space="z", generator=info.sha256, origin={"name": name}, label=self.session.label)
         )
 
     def _set_sign(self, sign: int) -> None:
@@ -318,7 +318,7 @@ class GalleryPanel(FacesPanel):
         return page
 
     def _place_zeros(self, info: GeneratorInfo) -> None:
-        label = 0 if info.c_dim else None
+        label = self.session.label
         zero = np.zeros(info.w_dim, np.float32)
         codes = {
             "z = 0": Code(array=np.zeros(info.z_dim, np.float32), space="z", generator=info.sha256, origin={"name": "z = 0"}, label=label),
@@ -372,7 +372,7 @@ class GalleryPanel(FacesPanel):
         start = np.random.RandomState(self._draw_seed).randint(2**31 - NEIGHBOURS)
         info = self.session.generator
         assert info is not None
-        label = 0 if info.c_dim else None
+        label = self.session.label
         seeds = [Recipe.of(Code.from_seed(int(start) + i, info.z_dim, info.sha256, label)) for i in range(NEIGHBOURS)]
         ticket = self.submit(Resolve(recipes=(now, *seeds)))
         ticket.answered.connect(partial(self._neighbours_resolved, now))

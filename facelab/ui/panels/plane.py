@@ -772,7 +772,7 @@ class PlanePanel(Panel):
         info = self.session.generator
         if info is None:
             return
-        label = 0 if info.c_dim else None
+        label = self.session.label
         seeds = self._random.sample(range(SEEDS), 3)
         origin, x, y = (Code.from_seed(seed, info.z_dim, info.sha256, label) for seed in seeds)
         self.session.edit("Three random seeds", plane=Plane(origin=origin, x=x, y=y))
@@ -867,7 +867,7 @@ class PlanePanel(Panel):
         recipe, info = self.session.state.recipe, self.session.generator
         if recipe is None or info is None:
             return
-        label = 0 if info.c_dim else None
+        label = self.session.label
         x, y = (Code.from_seed(s, info.z_dim, info.sha256, label) for s in self._random.sample(range(SEEDS), 2))
         self._span({"origin": self._bare(recipe), "x": x, "y": y}, "This face and two random ones")
         self.view.look(HOME, glide=True)
@@ -962,7 +962,7 @@ class PlanePanel(Panel):
     def _set_seed(self, name: str, seed: int) -> None:
         info = self.session.generator
         if info is not None:
-            self.set_anchor(name, Recipe.of(Code.from_seed(seed, info.z_dim, info.sha256, 0 if info.c_dim else None)))
+            self.set_anchor(name, Recipe.of(Code.from_seed(seed, info.z_dim, info.sha256, self.session.label)))
 
     def seen(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """u of each column, left to right, and v of each row, top to bottom, of the tiles in view."""
@@ -990,4 +990,4 @@ def _as_z(end: Code | Direction, info: GeneratorInfo) -> Code | None:
     seed = end.origin.get("seed")
     if not isinstance(seed, int):
         return None
-    return Code.from_seed(seed, info.z_dim, info.sha256, 0 if info.c_dim else None)
+    return Code.from_seed(seed, info.z_dim, info.sha256, (end.label or 0) if info.c_dim else None)
