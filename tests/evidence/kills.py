@@ -19,9 +19,9 @@ from facelab.project import Project
 from tests.evidence.claims import Claim
 
 KILLS = 20
-STEPS = 250
+STEPS = 120
 PHOTOS = 4
-LATEST = 8.0  # seconds after the first step was begun
+LATEST = 12.0  # seconds after the first step was begun
 SEED = 9
 _BEGUN = re.compile(r"\] \S+: (goes on|was stopped|\d+ steps)")
 _RESUMED = re.compile(r"\] (\S+): goes on after step (\d+) of")
