@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,6 +121,19 @@ def test_that_neighbours_lie_at_the_radius_and_stay_when_one_is_taken(
     assert shown(grid, 3) == third
     panel._other_neighbours()
     qtbot.waitUntil(lambda: shown(grid, 3) != third)
+
+
+def test_that_faces_are_of_the_class_that_is_chosen(qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle) -> None:
+    opened.open_generator(replace(fakes.info(), c_dim=3))
+    opened.take(Recipe.of(Code.from_seed(1, fakes.Z_DIM, fakes.SHA, 0)))
+    panel.show_page("random")
+    opened.choose_class(2)
+    expected = Recipe.of(Code.from_seed(5, fakes.Z_DIM, fakes.SHA, 2))
+    qtbot.waitUntil(lambda: shown(panel.grids["random"], 5) == expected, timeout=2000)
+    assert shown(panel.grids["axes"], 0).sources[0].label == 2
+    zero = panel._zeros["z = 0"].face
+    qtbot.waitUntil(lambda: zero.recipe is not None and zero.recipe.sources[0].label == 2, timeout=2000)
+    idle()
 
 
 def test_that_a_face_has_a_menu(panel: GalleryPanel, qtbot: QtBot) -> None:

@@ -58,14 +58,14 @@ from facelab.ui.widgets import (
 )
 from facelab.worker import Client
 
-LABEL = 132  # px
+LABEL = 148  # px
 SHARE = 46  # px
 REACH = 4.0  # sigmas to each side; numbers go further
 END = 2.5  # sigmas, of the two faces that a direction shows when it is pointed at
 COUNT = 10  # found at once
 MOST_READ = 200  # of one file
 HOVER_MS = 120
-SIDE = 88
+SIDE = 72
 MANY = 12  # rows, from which on a field to search in is worth its place
 SMALL = 44  # px, of the faces of a group
 MOST_FACES = 200  # of a group

@@ -85,6 +85,7 @@ class GalleryPanel(FacesPanel):
         self._neighbours: tuple[Code, ...] = ()
         self._around: Recipe | None = None  # the face whose neighbours are shown
         self._template: str = ""
+        self._placed: tuple[str, int | None] | None = None  # for which generator and class the faces at zero are
         self._zeros: dict[str, _Zero] = {}
         self.drawer = Drawer(client, self)
         self.drawer.failed.connect(self.say)
@@ -182,10 +183,12 @@ class GalleryPanel(FacesPanel):
             "Radius", 0.0, 2.0, 0.5, step=0.05, label="", reach=(0.0, 20.0),
             tip="How far from the current face, in σ: 1 is how far a face lies from the average",
         )  # fmt: skip
+        self.radius.number.setSuffix(" σ")
+        self.radius.number.setFixedWidth(68)
         self.radius.setMinimumWidth(140)
         self.radius.setMaximumWidth(260)
         self.radius.changed.connect(lambda _: self._show_near())
-        return self._tool_row(self.radius, quiet("σ"), tool("Other neighbours", "shuffle", self._other_neighbours, tip="Others at the same distance"))
+        return self._tool_row(self.radius, tool("Other neighbours", "shuffle", self._other_neighbours, tip="Others at the same distance"))
 
     # -- what is shown --
     @property
@@ -215,7 +218,6 @@ class GalleryPanel(FacesPanel):
         if info is not None:
             self._show_random()
             self._show_axes()
-            self._place_zeros(info)
         self.show_page(self._page)
 
     def _changed(self, after: State, before: State) -> None:
@@ -232,11 +234,14 @@ class GalleryPanel(FacesPanel):
         if self.pages.currentIndex() == self._places["waiting"]:
             self.show_page(self._page)
             return
-        worn = _worn(now)
+        worn = f"{self.session.label} {_worn(now)}"
         if worn != self._template:
             self._template = worn
             self.grids["random"].refresh()
             self.grids["axes"].refresh()
+        if (info.sha256, self.session.label) != self._placed:
+            self._placed = (info.sha256, self.session.label)
+            self._place_zeros(info)
         for grid in self.grids.values():
             grid.set_current(now)
         if self._page == "psi":
@@ -326,8 +331,7 @@ class GalleryPanel(FacesPanel):
             "w_avg": Code(array=info.w_avg, space="w", generator=info.sha256, origin={"name": "w_avg"}),
         }  # fmt: skip
         for name, code in codes.items():
-            self._zeros[name].face.set_pixels(None)
-            self._zeros[name].face.set_face(Recipe.of(code))
+            self._zeros[name].face.set_face(Recipe.of(code), self.drawer.pixels(Recipe.of(code)))
             self._zeros[name].face.setToolTip(f"{name}: click to take, drag to use")
         self._zeros["w_avg"].far.setText("0 σ")
         self._zeros["w = 0"].far.setText(self._far(zero, info))
