@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pytestqt.qtbot import QtBot
 
+from facelab.errors import ProjectError
 from facelab.jobs import FindDirections, Job
 from facelab.latent.code import Code, Direction
 from facelab.latent.recipe import Applied, Recipe
@@ -139,6 +140,20 @@ def test_that_one_face_on_each_side_is_a_pair_and_none_on_the_left_the_average(
     assert (average.method, average.groups) == ("groups", ((face(2).sources[0],),))
     assert (pair.method, pair.groups) == ("pair", ((face(1).sources[0],), (face(2).sources[0],)))
     qtbot.waitUntil(lambda: all(view.pixels is not None for view in panel.without._views))
+
+
+def test_that_a_project_that_fails_is_told_and_ends_nothing(
+    qtbot: QtBot, panel: DirectionsPanel, opened: Session, idle: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise ProjectError("the disk is full")
+
+    monkeypatch.setattr(opened.project, "add_direction", full)
+    with qtbot.waitSignal(opened.project_failed) as failed:
+        panel.find_by("pca")
+    idle()
+    assert str(failed.args[0]) == "the disk is full"
+    assert not panel.rows
 
 
 def test_that_a_mixed_face_counts_as_what_it_draws(

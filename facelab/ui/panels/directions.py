@@ -140,7 +140,7 @@ class DirectionsEdit(Edit):
     def _write(self, change: Do) -> None:
         try:
             change(self._session.project)
-        except FacelabError as error:  # nothing may be raised through Qt's stack
+        except FacelabError as error:  # what is raised through Qt's stack ends the program
             self._session.project_failed.emit(error)
 
 

@@ -110,11 +110,16 @@ class LibraryEdit(QUndoCommand):
         self._session, self._do, self._undo = session, do, undo
 
     def redo(self) -> None:
-        self._do(self._session.project)
-        self._session.library_changed.emit()
+        self._change(self._do)
 
     def undo(self) -> None:
-        self._undo(self._session.project)
+        self._change(self._undo)
+
+    def _change(self, change: Callable[[Project], None]) -> None:
+        try:
+            change(self._session.project)
+        except FacelabError as error:  # what is raised through Qt's stack ends the program
+            self._session.project_failed.emit(error)
         self._session.library_changed.emit()
 
 
