@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -114,3 +114,23 @@ def test_that_a_job_is_named_by_what_it_does_and_with_what() -> None:
     assert name_of(jobs.Resolve(recipes=(FACE,))) == "Working out codes"
     two = jobs.ExportPictures(recipes=(FACE, FACE), paths=(Path("a.png"), Path("b.png")))
     assert name_of(two) == "Writing pictures: 2"
+
+
+def test_that_an_encoding_shows_how_far_it_is_by_its_steps(
+    qtbot: QtBot, panel: JobsPanel, client: Client, engine: fakes.FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.pause = 0.01
+
+    def steps_alone(self: fakes.FakeEngine, job: jobs.Project) -> Iterator[jobs.Answer | None]:
+        return (answer for answer in fakes.FakeEngine.project(self, job) if not isinstance(answer, jobs.Progress))
+
+    monkeypatch.setitem(fakes._ENGINE, jobs.Project, steps_alone)
+    target = fakes.draw(fakes.ws_of(FACE))
+    settings = jobs.ProjectionSettings(steps=60)
+    client.submit(jobs.Project(run="r", generator=fakes.SHA, target=target, settings=settings, name="anna"))
+    (row,) = panel.rows
+    qtbot.waitUntil(lambda: row.bar.value() >= 5, timeout=5000)
+    assert row.bar.maximum() == 60
+    assert "of 60" in row.note.full_text()
+    row.stop.click()
+    qtbot.waitUntil(lambda: row.note.full_text() == "cancelled", timeout=5000)

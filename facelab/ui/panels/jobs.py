@@ -9,7 +9,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from facelab import jobs
-from facelab.jobs import Answer, Job, Progress, Written
+from facelab.jobs import Answer, Job, Progress, Project, ProjectionStep, Written
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session
@@ -86,6 +86,10 @@ class JobRow(QFrame):
     def _answered(self, answer: Answer) -> None:
         if isinstance(answer, Written):
             self._written = answer.path
+        elif isinstance(answer, ProjectionStep) and isinstance(self.ticket.job, Project):
+            # An encoding tells how far it is by its steps.
+            done, total = answer.steps[-1] + 1, self.ticket.job.settings.steps
+            self._progressed(Progress(done, total, f"step {done:,} of {total:,}"))
 
     def _failed(self, error: object) -> None:
         self._error = str(error)
