@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +50,30 @@ def test_data() -> Path:
 
 @dataclass(eq=False)
 class Run:
-    """A projection that has ended: its result, and the total loss of each step."""
+    """A projection that has ended: its result, and the loss of each step by term."""
 
     done: ProjectionDone
-    losses: list[float] = field(default_factory=list)
+    terms: dict[str, list[float]]
+
+    @property
+    def losses(self) -> list[float]:
+        """The weighted sum."""
+        return self.terms["total"]
 
 
 def encode(model: Model, target: Pixels, **settings: Any) -> Run:
     """Project a picture, uint8 [S, S, 3]."""
     job = Project(run="evidence", generator=model.sha256, target=target, settings=ProjectionSettings(**settings))
-    losses: list[float] = []
+    terms: dict[str, list[float]] = {}
     done: ProjectionDone | None = None
     for answer in project(model, job, threading.Event()):
         if isinstance(answer, ProjectionStep):
-            losses += answer.losses["total"]
+            for name, values in answer.losses.items():
+                terms.setdefault(name, []).extend(values)
         elif isinstance(answer, ProjectionDone):
             done = answer
     assert done is not None, "a projection that raises nothing ends with its result"
-    return Run(done, losses)
+    return Run(done, terms)
 
 
 def draw(model: Model, w: Floats) -> Pixels:
