@@ -307,7 +307,7 @@ class EncodePanel(Panel):
         inner = QFormLayout()
         inner.setHorizontalSpacing(theme.GRID)
         inner.addRow("Seed", self.seed)
-        self.near_w = _box("Stay near W", {0.0: ("freely", "Layers go their own ways"), 1e-3: ("near W", "Layers stay together: edits better"), 1e-2: ("very near W", "Layers hardly part")}, 0.0)  # fmt: skip
+        self.near_w = _box("Stay near W", {0.0: ("freely", "Layers go their own ways"), 0.03: ("near W", "Layers stay together: edits better"), 0.2: ("very near W", "Layers hardly part")}, 0.0)  # fmt: skip
         inner.addRow("Layers", self.near_w)
         self.losses = _box("Losses", {n: (t, h) for n, (t, h, _) in LOSSES.items()}, "")
         self.optimiser = _box("Method", OPTIMISERS, "adam")
