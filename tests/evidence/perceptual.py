@@ -38,26 +38,29 @@ def prove(out: Path) -> list[Claim]:
     w = model.map(seed_to_z(1, model.network.z_dim)[None])[0]
     target = draw(model, w)
     run = encode(model, target, space="w+", steps=STEPS, start="w_avg", features=str(weights))
-    curve = np.array(run.losses)
-    average = np.convolve(curve, np.ones(WINDOW) / WINDOW, "valid")
-    rise = float((average / np.minimum.accumulate(average)).max() - 1)
-    end = float(average[-1] / curve[9])
-    plot_losses(
-        out / "losses.png",
-        {"loss": curve.tolist(), f"mean of {WINDOW}": average.tolist()},
-        "a2_sg2ada_128_512, seed 1, W+",
-    )
+    # The regularisation of the noise outweighs all else in the first steps, so the picture's own loss is judged too.
+    total = np.array(run.losses)
+    picture = total - ProjectionSettings().noise_weight * np.array(run.terms["noise"])
+    claims, curves = [], {}
+    for name, curve in (("the loss", total), ("the picture's own loss", picture)):
+        average = np.convolve(curve, np.ones(WINDOW) / WINDOW, "valid")
+        rise = float((average / np.minimum.accumulate(average)).max() - 1)
+        end = float(average[-1] / curve[9])
+        curves |= {name: curve.tolist(), f"mean of {WINDOW}, {name}": average.tolist()}
+        claims += [
+            Claim(f"{name}: rise of the moving average ({WINDOW}) over its running minimum, at most", "<= 5 %",
+                  f"{100 * rise:.1f} %", rise <= 0.05),
+            Claim(f"{name}: the moving average at the end over the value at step 10", "< 25 %", f"{100 * end:.1f} %",
+                  end < 0.25),
+        ]  # fmt: skip
+    plot_losses(out / "losses.png", curves, "a2_sg2ada_128_512, seed 1, W+")
     Image.fromarray(
         sheet([target, run.done.pixels], 2, labels=["target", f"{psnr(run.done.pixels, target):.1f} dB"])
     ).save(out / "pair.png")
-    (out / "losses.json").write_text(json.dumps(run.losses))
+    (out / "losses.json").write_text(json.dumps(run.terms))
     plain, own = speeds(model, target, weights)
-    return [
-        Claim(f"rise of the moving average ({WINDOW}) over its running minimum, at most", "<= 5 %", f"{100 * rise:.1f} %",
-              rise <= 0.05),
-        Claim("the moving average at the end over the loss at step 10", "< 25 %", f"{100 * end:.1f} %", end < 0.25),
-        Claim("steps a second of CPU time, against the plain loop", "reported", f"{own:.2f} against {plain:.2f}"),
-    ]  # fmt: skip
+    seen = f"{own:.2f} against {plain:.2f}"
+    return [*claims, Claim("steps a second of CPU time, against the plain loop", "reported", seen)]
 
 
 def speeds(model: Model, target: np.ndarray, weights: Path, steps: int = 10) -> tuple[float, float]:
