@@ -147,7 +147,7 @@ class Report:
             _Line(row.name, _ratio(row.losses, row.zero), colour)
             for row, colour in zip(self.rows, colours, strict=True) if row.zero is not None
         ]  # fmt: skip
-        plots = f"<h2>Loss by step</h2>{_plot(own, 'loss')}"
+        plots = f"<h2>Loss by step{', the zero face dashed' if zeros else ''}</h2>{_plot(own, 'loss')}"
         if ratios:
             plots += f"<h2>Loss as a multiple of the zero face's</h2>{_plot(ratios, 'times the zero face')}"
         head = "".join(f"<th>{escape(heading)}</th>" for heading, *_ in columns)
