@@ -282,10 +282,11 @@ def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixtu
         (("7", "photos/a.jpg", "--face", "4"), "numbered from 0"),
         (("7", "photos/a.jpg", "--feather", "2"), "feather"),
         (("a", "photos/a.jpg", "-p", "no.facelab"), "is not there"),
+        (("7", "photos/a.jpg", "-o", "photos/a.jpg"), "write over the photograph itself"),
         (("7", "photos/none.jpg", "--crop", "50,40,40"), "none.jpg"),
     ):
         Path("out.png").unlink(missing_ok=True)
-        assert run("paste", *words, "-o", "out.png", "-q") == 2
+        assert run("paste", "-o", "out.png", "-q", *words) == 2
         assert sentence in capsys.readouterr().err
         assert not Path("out.png").exists()
 

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from facelab.checkpoints import catalogue
 from facelab.checkpoints.download import download
 from facelab.engine.latents import FACE_FORMAT, read_face
-from facelab.errors import FacelabError, MissingPart, NoFaceFound, PictureError
+from facelab.errors import BadArgument, FacelabError, MissingPart, NoFaceFound, PictureError
 from facelab.faces import align, detect
 from facelab.faces.photo import Photo, open_photo
 from facelab.jobs import (
@@ -109,6 +109,8 @@ class Desk:
     def _paste_back(self, job: PasteBack, cancel: threading.Event) -> Iterator[Answer | None]:
         yield Progress(0, 0, "opening the photograph")
         photo, quad = self._photo(job.photo), np.asarray(job.quad, np.float64)
+        if job.path.exists() and job.path.samefile(job.photo):
+            raise BadArgument("this would write over the photograph itself; choose another name")
         mask = None
         if job.mask:
             yield Progress(0, 0, "looking for the face")
