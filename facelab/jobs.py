@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -501,6 +502,10 @@ class ProjectionSettings:
     mask: Pixels | None = None
 
 
+# What keeps a code among the faces that the generator knows: less like the photograph, more like a face.
+LIKELY: Mapping[str, float] = MappingProxyType({"near_w": 30.0, "near_w_avg": 0.3})
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Project(Job):
     """Find the code that draws a picture. Answers: ``ProjectionStep``..., ``ProjectionState`` now and then, ``ProjectionDone``.
@@ -796,6 +801,17 @@ class PasteBack(Job):
     path: Path
     feather: float = 0.1
     mask: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WriteDirections(Job):
+    """Write directions as an .npz that facelab and numpy read; answers with ``Written``. ``num_ws`` is their generator's."""
+
+    kind = "side"
+    doing = "writing directions"
+    directions: tuple[Direction, ...]
+    num_ws: int
+    path: Path
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -327,5 +327,5 @@ class FakeDesk(FakeEngine):
 _DESK: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenPhoto: FakeDesk.open_photo, jobs.CropPhoto: FakeDesk.crop_photo, jobs.LookAtFile: FakeDesk.look,
     jobs.PasteBack: FakeDesk.write, jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue,
-    jobs.SavePicture: FakeDesk.save_picture, jobs.PasteBack: FakeEngine.write_short,
+    jobs.WriteDirections: FakeEngine.write_short, jobs.SavePicture: FakeDesk.save_picture, jobs.PasteBack: FakeEngine.write_short,
 }  # fmt: skip

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from facelab.checkpoints import catalogue
 from facelab.checkpoints.download import download
+from facelab.engine import directions
 from facelab.engine.latents import FACE_FORMAT, read_face
 from facelab.errors import BadArgument, FacelabError, MissingPart, NoFaceFound, PictureError
 from facelab.faces import align, detect
@@ -38,6 +39,7 @@ from facelab.jobs import (
     Pixels,
     Progress,
     SavePicture,
+    WriteDirections,
     Written,
     read_only,
 )
@@ -152,6 +154,11 @@ class Desk:
     def _save_picture(self, job: SavePicture, cancel: threading.Event) -> Iterator[Answer | None]:
         yield None
         yield Written(save_picture(job.path, job.pixels))
+
+    @_run.register
+    def _write_directions(self, job: WriteDirections, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield None
+        yield Written(directions.write(job.path, job.directions, job.num_ws))
 
     # -- the catalogue ----------------------------------------------------------------------------------------------
     @_run.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from facelab.engine import latents
 from facelab.errors import BadArgument, LatentError, WrongGenerator
+from facelab.files import replacing
 from facelab.latent.code import Direction, Floats
-from facelab.latent.direction import from_array
+from facelab.latent.direction import from_array, to_arrays
 
 MAX_DIRECTIONS = 4096
 MAX_AWAY = 0.1  # of a factor's step; another sample of W moves it by a hundredth, another generator by its own length
@@ -72,6 +73,19 @@ def _whole(
         )
         for one, title, sigma, (first, last) in zip(measured, names, sigmas, layers.tolist(), strict=True)
     )  # fmt: skip
+
+
+def write(path: Path, directions: Sequence[Direction], num_ws: int) -> Path:
+    """Write directions as an .npz that `read` gives back; see ``latent.direction.to_arrays`` for its arrays.
+
+    Raises:
+        BadArgument: there are none, or they have different shapes.
+        ExportError: the file cannot be written; nothing half-written is left.
+    """
+    arrays = to_arrays(directions, num_ws)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes a keyword for allow_pickle
+    return path
 
 
 def factors(path: Path, generator: str, num_ws: int, samples: Floats) -> tuple[Direction, ...]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from facelab.engine import directions
-from facelab.errors import LatentError, WrongGenerator
+from facelab.errors import BadArgument, ExportError, LatentError, WrongGenerator
 from facelab.latent.code import Direction
-from facelab.latent.direction import sigma_of, to_arrays
+from facelab.latent.direction import sigma_of
 
 C, L = 24, 6
 SHA = "ab" * 32
@@ -26,13 +26,21 @@ def test_that_directions_written_by_facelab_come_back_with_names_sigmas_and_laye
         Direction(name="smile", vector=unit(3), sigma=1.5, generator=SHA, layers=(1, 4), method="groups"),
         Direction(name="age", vector=unit(5), sigma=0.25, generator=SHA),
     ]
-    path = tmp_path / "mine.npz"
-    np.savez(path, **to_arrays(kept, L))
+    path = directions.write(tmp_path / "mine.npz", kept, L)
     smile, age = directions.read(path, SHA, L, W)
     assert (smile.name, smile.sigma, smile.layers) == ("smile", 1.5, (1, 4))
     assert (age.name, age.sigma, age.layers) == ("age", 0.25, None)
     # Written as the same row in each layer, it moves a face as before.
     np.testing.assert_allclose(smile.sigma * smile.vector, 1.5 * unit(3), rtol=1e-6)
+
+
+def test_that_directions_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
+    one = Direction(name="a", vector=unit(1), sigma=1.0, generator=SHA)
+    with pytest.raises(BadArgument, match="no directions"):
+        directions.write(tmp_path / "none.npz", [], L)
+    with pytest.raises(ExportError):
+        directions.write(tmp_path / "missing" / "a.npz", [one], L)
+    assert not list(tmp_path.iterdir())
 
 
 def test_that_a_bare_array_gives_unit_directions_with_measured_sigmas(tmp_path: Path) -> None:

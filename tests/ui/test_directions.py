@@ -11,7 +11,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from facelab.errors import ProjectError
-from facelab.jobs import FindDirections, Job
+from facelab.jobs import FindDirections, Job, WriteDirections
 from facelab.latent.code import Code, Direction
 from facelab.latent.recipe import Applied, Recipe
 from facelab.ui.panels.directions import DirectionsPanel, HoldDialog, applied
@@ -252,6 +252,19 @@ def test_that_directions_come_from_a_file(
     assert isinstance(job, FindDirections)
     assert job.path == tmp_path / "age.npy"
     assert panel._sections["file"].isVisible()
+
+
+def test_that_all_directions_are_saved_to_a_file(
+    panel: DirectionsPanel, idle: Idle, jobs_of: Callable[[type[Job]], list[Job]], tmp_path: Path
+) -> None:
+    panel.find_by("pca")
+    idle()
+    panel.save(tmp_path / "all.npz")
+    idle()
+    (job,) = jobs_of(WriteDirections)
+    assert isinstance(job, WriteDirections)
+    assert job.directions == tuple(row.direction for row in panel.rows)
+    assert (job.path, job.num_ws) == (tmp_path / "all.npz", fakes.NUM_WS)
 
 
 def test_that_many_directions_can_be_searched(panel: DirectionsPanel, opened: Session) -> None:

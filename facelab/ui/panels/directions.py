@@ -35,6 +35,7 @@ from facelab.jobs import (
     Render,
     Resolve,
     Thumbnails,
+    WriteDirections,
 )
 from facelab.latent.code import Code, Direction
 from facelab.latent.direction import METHODS
@@ -783,6 +784,9 @@ class DirectionsPanel(Panel):
         menu.addAction("Between groups of faces", self.show_finder).setToolTip("Faces without it, and faces that have it")
         menu.addSeparator()
         menu.addAction("From a file…", self._ask_file).setToolTip("Directions that others found: .npz, .npy, .pt")
+        save = menu.addAction("Save all to a file…", self._ask_save)
+        save.setToolTip("An .npz with all directions of this generator, for others and for numpy")
+        save.setEnabled(bool(self._rows))
 
     def find_by(
         self, method: str, groups: tuple[tuple[Code, ...], ...] = (), name: str = "", *,
@@ -851,6 +855,19 @@ class DirectionsPanel(Panel):
             self.find_by("pair", (one, other), name)
         else:
             self.find_by("groups", (one, other) if one else (other,), name)
+
+    def _ask_save(self) -> None:
+        info = self.session.generator
+        if info is not None:
+            start = dialogs.free_name(dialogs.folder() / f"{dialogs.file_name(info.name)} directions.npz")
+            dialogs.ask_save(self, "Save directions", "Directions (*.npz)", start, self.save)
+
+    def save(self, path: Path) -> None:
+        """Write all directions to a file."""
+        info = self.session.generator
+        if info is not None and self._rows:
+            found = tuple(row.direction for row in self._rows)
+            self.submit(WriteDirections(directions=found, num_ws=info.num_ws, path=path))
 
     def _ask_file(self) -> None:
         dialogs.ask_open(self, "Directions", FILES, lambda paths: self.find_by("file", path=paths[0]))
