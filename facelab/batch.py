@@ -10,6 +10,7 @@ import functools
 import hashlib
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from facelab.engine.desk import Desk
 from facelab.engine.engine import TorchEngine
 from facelab.engine.model import Model
 from facelab.engine.projection import check
-from facelab.errors import FacelabError, NoFaceFound, ProjectError
+from facelab.errors import BadArgument, FacelabError, NoFaceFound, ProjectError
 from facelab.faces import detect
 from facelab.faces.align import face_mask, quad_at
 from facelab.jobs import (
@@ -41,7 +42,7 @@ from facelab.jobs import (
     Thumbnails,
     read_only,
 )
-from facelab.latent.code import digest_of, frozen
+from facelab.latent.code import Floats, digest_of, frozen
 from facelab.latent.recipe import Recipe
 from facelab.media.picture import pixels_of_png, png_of
 from facelab.project import Project as ProjectFile
@@ -61,7 +62,7 @@ class Told:
     Attributes:
         number, total: the photograph's, from 1.
         name: the photograph's, or the run's.
-        event: "begun"; "resumed" from ``step``; "there": done before; "step"; "done"; "failed", for the reason in ``message``;
+        event: "begun"; "resumed" after ``step`` steps, or from the beginning for the reason in ``message``; "there": done before; "step"; "done"; "failed", for the reason in ``message``;
             "stopped": by ``cancel``, it can go on.
         step: number of steps done, of ``steps``.
         loss: the lowest so far.
@@ -178,46 +179,72 @@ class _Batch:
         name = work.stem if isinstance(work, Path) else work.name
         told = functools.partial(Told, number, total, name)
         try:
-            row = self._known.get(self._id(work)) if isinstance(work, Path) else work
-            if row is not None and row.status == "done":
-                yield told("there", step=row.steps_done, steps=row.steps_done, loss=row.best)
+            if isinstance(work, RunRow):
+                yield from self._go_on(work, told)
                 return
-            if row is not None:
-                job, step = runs.resumed(self._project, self._job_of(row))
-                runs.begin(self._project, job)
-                yield told("resumed", step=step, steps=job.settings.steps)
+            run = self._id(work)
+            row = self._known.get(run)
+            if row is None:
+                yield from self._begin(run, work, told)
+            elif row.status == "done":
+                yield told("there", step=row.steps_done, steps=row.steps_done, loss=row.best)
             else:
-                assert isinstance(work, Path)
-                cropped, mask = self._cut(work)
-                job = Project(
-                    run=self._id(work), generator=self._model.sha256, target=cropped.pixels,
-                    settings=replace(self._settings, mask=mask), name=name,
-                )  # fmt: skip
-                runs.begin(self._project, job, png_of(job.target), work.name, cropped.quad)
-                self._known[job.run] = next(row for row in self._project.runs() if row.id == job.run)
-                outside = cropped.outside
-                note = f"{outside:.0%} of the crop lies outside of the photograph and is filled in" if outside > 0.1 else ""
-                yield told("begun", steps=job.settings.steps, message=note)
-            yield from self.run(job, told)
+                yield from self._go_on(row, told)
         except ProjectError:
             raise  # what cannot be written for one cannot be for the next
         except FacelabError as error:
             yield told("failed", message=str(error))
 
-    def run(self, job: Project, told: Callable[..., Told]) -> Iterator[Told]:
-        """Descend, and record it; what was found goes into the library, unless it is a baseline."""
+    def _begin(self, run: str, photo: Path, told: Callable[..., Told]) -> Iterator[Told]:
+        cropped, mask = self._cut(photo)
+        job = Project(
+            run=run, generator=self._model.sha256, target=cropped.pixels, settings=replace(self._settings, mask=mask),
+            name=photo.stem,
+        )  # fmt: skip
+        runs.begin(self._project, job, png_of(job.target), photo.name, cropped.quad)
+        outside = cropped.outside
+        note = f"{outside:.0%} of the crop lies outside of the photograph and is filled in" if outside > 0.1 else ""
+        yield told("begun", steps=job.settings.steps, message=note)
+        yield from self.run(job, told, (photo.name, cropped.quad))
+
+    def _go_on(self, row: RunRow, told: Callable[..., Told]) -> Iterator[Told]:
+        job, step = runs.resumed(self._project, self._job_of(row))
+        runs.begin(self._project, job)
+        yield told("resumed", step=step, steps=job.settings.steps)
+        # The process may have ended between a face and the end of its run.
+        photo = None if runs.face_of(self._project, row.id) is not None else self._project.run_photo(row.id) or (None, None)
+        try:
+            yield from self.run(job, told, photo)
+        except BadArgument as error:
+            if job.resume is None:
+                raise
+            # Nobody is here to be asked: a state that a newer facelab cannot read costs the steps so far, not the photograph.
+            yield told("resumed", step=0, steps=job.settings.steps, message=str(error))
+            job = replace(job, resume=None)
+            runs.begin(self._project, job)
+            yield from self.run(job, told, photo)
+
+    def run(
+        self, job: Project, told: Callable[..., Told], photo: tuple[str | None, Floats | None] | None = None
+    ) -> Iterator[Told]:
+        """Descend, and record it; what was found goes into the library, where ``photo`` says what it came from."""
         done: ProjectionDone | None = None
-        steps = job.settings.steps
+        steps, reached = job.settings.steps, 0
         try:
             for answer in self._engine.run(job, self._cancel):
                 if isinstance(answer, ProjectionDone):
                     done = answer
-                    if done.stopped != "cancelled":
-                        self._keep(job, done)
+                    if done.stopped != "cancelled" and photo is not None:
+                        name, quad = photo
+                        small = png_of(done.pixels, THUMBNAIL)
+                        self._project.add_face(
+                            Recipe.of(done.code), job.name, thumbnail=small, photo=name, quad=quad, run=job.run
+                        )
                 if answer is not None:
                     runs.record(self._project, answer)
                 if isinstance(answer, ProjectionStep):
-                    yield told("step", step=answer.steps[-1] + 1, steps=steps, loss=answer.best)
+                    reached = answer.steps[-1] + 1
+                    yield told("step", step=reached, steps=steps, loss=answer.best)
         except BaseException as error:
             if done is None:  # a loss that is no number comes after the best code
                 self._project.finish_run(job.run, "failed" if isinstance(error, FacelabError) else "cancelled")
@@ -227,18 +254,13 @@ class _Batch:
             raise
         self._project.flush()
         assert done is not None, "a projection that raises nothing ends with its result"
-        row = next(row for row in self._project.runs() if row.id == job.run)
-        self._known[job.run] = row
-        yield told("stopped" if done.stopped == "cancelled" else "done", step=row.steps_done, steps=steps, loss=done.loss)
-
-    def _keep(self, job: Project, done: ProjectionDone) -> None:
-        """Put the face that was found into the library, once."""
-        if runs.is_zero_run(job.run) or runs.face_of(self._project, job.run) is not None:
-            return
-        photo = self._project.run_photo(job.run)
-        name, quad = photo if photo is not None else (None, None)
-        small = png_of(done.pixels, THUMBNAIL)
-        self._project.add_face(Recipe.of(done.code), job.name, thumbnail=small, photo=name, quad=quad, run=job.run)
+        stopped = done.stopped == "cancelled"
+        if not stopped:  # the same photograph may come again
+            settings = runs.settings_json(job.settings)
+            self._known[job.run] = RunRow(
+                job.run, job.name, "done", reached, done.loss, time.time(), job.generator, settings
+            )
+        yield told("stopped" if stopped else "done", step=reached, steps=steps, loss=done.loss)
 
     def _id(self, photo: Path) -> str:
         try:

@@ -291,7 +291,7 @@ def _beginning(told: Any) -> str:
     if told.event == "begun":
         return f"{told.steps} steps" + (f" ({told.message})" if told.message else "")
     if told.step == 0:
-        return "was stopped before anything of it was kept; begins again"
+        return f"begins again: {told.message or 'it was stopped before anything of it was kept'}"
     return f"goes on after step {told.step} of {told.steps}"
 
 

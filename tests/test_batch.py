@@ -125,11 +125,13 @@ def test_that_without_photographs_everything_unfinished_goes_on(capsys: pytest.C
         target = project.target(row.id)
         project.start_run("mine", row.generator, {**row.settings, "steps": 3}, "by hand", target)
         project.start_run("broken", row.generator, row.settings, "broken", b"no picture")
+        project.checkpoint("mine", 1, b"a state that cannot be read")
         project.start_run("other", "f" * 64, row.settings, "of another generator", target)
         project.start_run("zero-1", row.generator, row.settings, "a baseline", target)
     assert encode() == 2
     err = capsys.readouterr().err
-    assert "[1/2] by hand: was stopped before anything of it was kept; begins again" in err
+    assert "[1/2] by hand: goes on after step 1 of 3" in err
+    assert "[1/2] by hand: begins again: the saved state of this run cannot be read" in err
     assert "[1/2] by hand: loss " in err
     assert "[2/2] broken: passed over: the crop of 'broken' is missing or damaged" in err
     with Project.open("p.facelab") as project:

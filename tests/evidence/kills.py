@@ -23,7 +23,7 @@ STEPS = 120
 PHOTOS = 4
 LATEST = 12.0  # seconds after the first step was begun
 SEED = 9
-_BEGUN = re.compile(r"\] \S+: (goes on|was stopped|\d+ steps)")
+_BEGUN = re.compile(r"\] \S+: (goes on|begins again|\d+ steps)")
 _RESUMED = re.compile(r"\] (\S+): goes on after step (\d+) of")
 
 
