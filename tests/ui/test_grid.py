@@ -6,16 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QLabel
+from PySide6.QtCore import QEvent, QMimeData, QObject, QPointF, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from facelab.errors import BadArgument
 from facelab.jobs import Job, Thumbnails
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.ui import grid as module
 from facelab.ui.grid import PAGE, Drawer, FaceGrid, Matrix, side_for
 from facelab.ui.session import Session
+from facelab.ui.widgets import recipe_of
 from facelab.worker import Client
 from tests import fakes
 
@@ -112,6 +115,41 @@ def test_that_a_click_and_enter_take_a_face(qtbot: QtBot, grid: FaceGrid) -> Non
     with qtbot.waitSignal(grid.taken) as taken:
         qtbot.keyClick(grid, Qt.Key.Key_Return)
     assert taken.args == [face(3)]
+
+
+def test_that_a_face_is_dragged_out_of_the_grid(
+    qtbot: QtBot, grid: FaceGrid, idle: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dragged: list[QMimeData] = []
+    monkeypatch.setattr(module, "start_drag", lambda source, mime, picture: dragged.append(mime))
+    grid.show_faces(face, str, 50)
+    qtbot.waitUntil(lambda: grid.drawer.pixels(face(1)) is not None)
+    idle()
+    start = QPointF(grid.visualRect(grid.faces.index(1)).center())
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    view = grid.viewport()
+
+    def mouse(kind: QEvent.Type, at: QPointF, button: Qt.MouseButton, held: Qt.MouseButton) -> None:
+        QApplication.sendEvent(
+            view, QMouseEvent(kind, at, QPointF(view.mapToGlobal(at.toPoint())), button, held, Qt.KeyboardModifier.NoModifier)
+        )
+
+    mouse(QEvent.Type.MouseButtonPress, start, left, left)
+    for step in (10, 30, 60):
+        mouse(QEvent.Type.MouseMove, start + QPointF(step, step / 2), none, left)
+    assert [recipe_of(mime) for mime in dragged[:1]] == [face(1)]
+    assert dragged[0].hasImage()
+    mouse(QEvent.Type.MouseButtonRelease, start, left, none)
+
+
+def test_that_faces_go_on_being_drawn_while_a_person_scrolls(qtbot: QtBot, grid: FaceGrid) -> None:
+    grid.show_faces(face, str, 10**9)
+    asked: list[int] = []
+    grid._look.timeout.connect(lambda: asked.append(grid.verticalScrollBar().value()))
+    for _ in range(20):
+        grid.verticalScrollBar().setValue(grid.verticalScrollBar().value() + 20)
+        qtbot.wait(10)
+    assert len(asked) >= 4
 
 
 def test_that_rows_of_the_grid_fill_its_width(qtbot: QtBot, grid: FaceGrid) -> None:
