@@ -447,3 +447,18 @@ def test_that_an_overlay_follows_the_face_and_says_where_it_means_nothing(qtbot:
     assert panel.view.grab().toImage().width() > 0
     none.trigger()
     assert panel.view.field is None
+
+
+def test_that_anchors_which_come_after_another_generator_was_opened_are_dropped(
+    qtbot: QtBot, panel: PlanePanel, engine: fakes.FakeEngine, idle: Callable[[], None]
+) -> None:
+    panel.set_space("w")
+    other = fakes.info("other", "cd" * 32)
+    engine.open.add(other.sha256)
+    panel.session.open_generator(other)
+    idle()
+    qtbot.wait(50)
+    plane = panel.session.state.plane
+    assert plane is not None
+    assert plane.generator == other.sha256
+    qtbot.waitUntil(full(panel), timeout=20_000)

@@ -609,6 +609,7 @@ class PlanePanel(Panel):
         plane, info = after.plane, self.session.generator
         fits = plane is not None and info is not None and plane.generator == info.sha256
         if not fits:
+            self.view.waiting = "Opening the generator…" if info is None else "This plane belongs to another generator"
             if self.view.recipes:
                 self.view.recipes, self.view.faces, self.view.names, self.view.cross = {}, {}, {}, None
                 self.view.update()
@@ -845,8 +846,11 @@ class PlanePanel(Panel):
         self.submit(Resolve(recipes=tuple(faces.values())), partial(self._resolved, asked))
 
     def _resolved(self, asked: _Spanning, answer: Answer) -> None:
+        info = self.session.generator
         if not isinstance(answer, Codes) or asked is not self._spanning:
             return  # another plane was asked for since
+        if info is None or any(code.generator != info.sha256 for code in answer.codes):
+            return  # another generator was opened since
         ends: dict[str, Code | Direction] = dict(asked.directions)
         for (name, recipe), code in zip(asked.faces.items(), answer.codes, strict=True):
             origin = recipe.sources[0].origin if len(recipe.sources) == 1 else {"name": describe(recipe)}
