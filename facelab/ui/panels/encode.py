@@ -43,6 +43,7 @@ from facelab import runs
 from facelab.assets import EMBEDDED_ENCODER, EMBEDDED_GENERATOR, SAMPLE_PHOTO, resource
 from facelab.errors import FacelabError, MissingPart
 from facelab.jobs import (
+    LIKELY,
     Answer,
     Codes,
     Cropped,
@@ -93,6 +94,11 @@ STARTS = {
     "code": ("Current face", "From the face that is shown now"),
 }
 SPACES = {"w+": ("W+, near the photo", "One code for each layer: comes nearest"), "w": ("W, easy to edit", "One code for all layers: farther off, but edits well")}  # fmt: skip
+RESULTS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
+    "near": ("As near as it comes", "Like the photograph, at the cost of being a face", {}),
+    "edits": ("Near, and edits well", "The layers stay together", {"near_w": 0.03}),
+    "likely": ("A likely face", "Among the faces that the generator knows", LIKELY),
+}
 LOSSES: dict[str, tuple[str, str, dict[str, float]]] = {
     "": ("As usual", "Pixels and edges, and a VGG16's features where a file is given", {}),
     "structure": ("With structure", "Pixels, edges, and MS-SSIM, which heeds texture", {"pixels": 1.0, "gradients": 0.5, "ms-ssim": 1.0}),
@@ -299,6 +305,8 @@ class EncodePanel(Panel):
         self.seed.setValue(303)
         self.seed.setAccessibleName("Seed")
         self.seed.setToolTip("The same seed on the same machine gives the same result")
+        self.result = _box("Result", {n: (t, h) for n, (t, h, _) in RESULTS.items()}, "near")
+        form.addRow("Result", self.result)
         form.addRow("Space", self.space)
         form.addRow("Steps", self.steps)
         form.addRow("Start", self.start)
@@ -307,8 +315,6 @@ class EncodePanel(Panel):
         inner = QFormLayout()
         inner.setHorizontalSpacing(theme.GRID)
         inner.addRow("Seed", self.seed)
-        self.near_w = _box("Stay near W", {0.0: ("freely", "Layers go their own ways"), 0.03: ("near W", "Layers stay together: edits better"), 0.2: ("very near W", "Layers hardly part")}, 0.0)  # fmt: skip
-        inner.addRow("Layers", self.near_w)
         self.losses = _box("Losses", {n: (t, h) for n, (t, h, _) in LOSSES.items()}, "")
         self.optimiser = _box("Method", OPTIMISERS, "adam")
         self.stop = _box("Stop", STOPS, None)
@@ -583,6 +589,10 @@ class EncodePanel(Panel):
         for item in self.items:
             if item.run is None:
                 item.cut = None  # another generator may have another size
+        generator = self.session.generator
+        embedded = generator is not None and generator.path is None
+        # Its faces are drawn ones: what comes nearest to a photograph pixel by pixel is a blur.
+        self.result.setCurrentIndex(self.result.findData("likely" if embedded else "near"))
         place = self.start.findData("encoder")
         if _has_encoder(self.session.generator) and place < 0:
             self.start.addItem("Encoder's guess", "encoder")
@@ -706,7 +716,7 @@ class EncodePanel(Panel):
         return ProjectionSettings(
             space=self.space.currentData(), steps=self.steps.value(), start=self.start.currentData(), seed=self.seed.value(),
             learning_rate=self.session.settings.encode_learning_rate, features=self.session.settings.vgg16,
-            near_w=self.near_w.currentData(), losses=LOSSES[self.losses.currentData()][2],
+            **RESULTS[self.result.currentData()][2], losses=LOSSES[self.losses.currentData()][2],
             optimiser=self.optimiser.currentData(), stop_slope=self.stop.currentData(),
         )  # fmt: skip
 
