@@ -15,6 +15,7 @@ from facelab.jobs import FindDirections, Job, WriteDirections
 from facelab.latent.code import Code, Direction
 from facelab.latent.recipe import Applied, Recipe
 from facelab.ui.panels.directions import DirectionsPanel, HoldDialog, applied
+from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.session import Session
 from facelab.worker import Client
 from tests import fakes
@@ -301,6 +302,24 @@ def test_that_a_direction_is_offered_to_the_plane(qtbot: QtBot, panel: Direction
         plane.actions()[1].trigger()
     assert asked.args == ["y", panel.rows[0].direction]
     menu.deleteLater()
+
+
+def test_that_a_direction_becomes_an_axis_of_the_plane_one_sigma_a_step(
+    qtbot: QtBot, opened: Session, client: Client, idle: Idle
+) -> None:
+    plane = PlanePanel(opened, client)
+    qtbot.addWidget(plane)
+    up = direction("up", 3)
+    plane.set_axis("y", up)
+    idle()
+    spanned = opened.state.plane
+    assert spanned is not None
+    assert spanned.y == up
+    away = spanned.at(0.0, 2.0).array - spanned.origin.array
+    np.testing.assert_allclose(away, np.broadcast_to(2 * up.sigma * up.vector, away.shape), atol=1e-6)
+    before = opened.state
+    plane.set_axis("x", replace(up, generator="00" * 32))
+    assert opened.state is before
 
 
 def test_that_directions_keep_their_order_in_a_recipe() -> None:
