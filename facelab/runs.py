@@ -273,8 +273,13 @@ def _words(settings: ProjectionSettings) -> str:
     start = {"w_avg": "the average face", "w0": "w = 0", "code": "a face", "encoder": "the encoder's guess"}.get(
         settings.start, settings.start if settings.start != "seed" else f"seed {settings.seed}"
     )
-    losses = ", ".join(settings.losses) or "usual losses"
-    return f"{settings.space.upper()}, {settings.steps} steps, {settings.optimiser}, from {start}, {losses}"
+    words = [settings.space.upper(), f"{settings.steps} steps", settings.optimiser, f"from {start}"]
+    words.append(", ".join(settings.losses) or "usual losses")
+    words += [f"near W {settings.near_w:g}"] if settings.near_w else []
+    words += [f"near the average face {settings.near_w_avg:g}"] if settings.near_w_avg else []
+    words += ["some layers"] if settings.learn_layers is not None else []
+    words += ["face only"] if settings.mask is not None else []
+    return ", ".join(words)
 
 
 def is_zero_run(run: str) -> bool:

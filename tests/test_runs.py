@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facelab import runs
-from facelab.errors import BadArgument
+from facelab.errors import BadArgument, ProjectError
 from facelab.jobs import Project, ProjectionDone, ProjectionSettings, ProjectionState, ProjectionStep
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
@@ -88,6 +88,19 @@ def test_that_a_run_that_was_cancelled_can_still_go_on(tmp_path: Path) -> None:
         assert project.runs()[0].status == "cancelled"
         assert project.run_code("r") == CODE
         assert runs.resumed(project, job())[1] == 2
+
+
+def test_that_a_report_tells_how_photographs_were_encoded(tmp_path: Path) -> None:
+    with ProjectFile.open(tmp_path / "p.facelab") as project:
+        runs.begin(project, job(steps=9, near_w=0.01, losses={"pixels": 1.0}, mask=np.ones((4, 4), np.uint8)))
+        project.add_losses("r", 0, {"total": [1.0]})
+        made = runs.report(project, runs.reported(project, SHA), [tmp_path / "r.html"])
+        assert runs.zeros_missing(project, project.runs())
+        with pytest.raises(ProjectError, match="no photograph"):
+            runs.reported(project, "b" * 64)
+    (photo,) = made.runs
+    assert photo.settings == "W+, 9 steps, adam, from the average face, pixels, near W 0.01, face only"
+    assert photo.zero is None
 
 
 def test_that_runs_of_equal_settings_share_one_baseline() -> None:
