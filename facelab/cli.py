@@ -32,6 +32,7 @@ from facelab.errors import (
     WrongGenerator,
 )
 from facelab.jobs import (
+    LIKELY,
     Answer,
     Catalogue,
     Codes,
@@ -283,7 +284,8 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "space", "steps", "start", "seed", "features", "learning_rate", "optimiser", "near_w", "learn_layers", "stop_loss",
         "stop_seconds", "stop_slope",
     )  # fmt: skip
-    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    given = dict(LIKELY) if options.likely else {}
+    given |= {name: value for name in names if (value := getattr(options, name)) is not None}
     return given | {"losses": dict(options.loss or ()), "optimise_noise": not options.no_noise}
 
 
@@ -524,7 +526,7 @@ def _demo(options: argparse.Namespace, keep: Keep) -> None:
     face = folder / "astronaut.face.safetensors"
     photo, seconds = str(resource(SAMPLE_PHOTO)), "3"
     for words in (
-        ["encode", photo, "-o", str(face), "--steps", str(options.steps)],
+        ["encode", photo, "-o", str(face), "--steps", str(options.steps), "--likely"],
         ["render", str(face), "-o", str(folder / "astronaut.png")],
         ["plane", "11", "4", "8", "-o", str(folder / "plane.png")],
         ["morph", str(face), "4", "11", str(face), "-o", str(folder / "morph.mp4"), "--seconds", seconds],
@@ -1007,8 +1009,15 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
     )
     descent.add_argument("--learning-rate", type=_finite, metavar="R", help="in standard deviations of W")
     descent.add_argument("--optimiser", choices=("adam", "lbfgs"), help="adam (default), or lbfgs for the code alone")
-    descent.add_argument("--near-w", type=_finite, metavar="W", help="weight of the penalty that keeps layers together in w+")
-    descent.add_argument("--layers", dest="learn_layers", type=_layers, metavar="A-B", help="only these rows of w+ move: 0-7,9")
+    descent.add_argument(
+        "--near-w", type=_finite, metavar="W", help="weight of the penalty that keeps layers together in w+"
+    )
+    descent.add_argument(
+        "--likely", action="store_true", help="stay among the faces that the generator knows: less like the photograph"
+    )
+    descent.add_argument(
+        "--layers", dest="learn_layers", type=_layers, metavar="A-B", help="only these rows of w+ move: 0-7,9"
+    )
     descent.add_argument("--no-noise", action="store_true", help="leave the generator's noise as it is")
     descent.add_argument("--stop-loss", type=_finite, metavar="L", help="end at this loss")
     descent.add_argument("--stop-seconds", type=_finite, metavar="S", help="end after so many seconds of work")
@@ -1046,21 +1055,29 @@ def _descent_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--back", type=_finite, default=2.0, metavar="S", help="length of the way back (2)")
     command.add_argument("--fps", type=_finite, default=30.0, metavar="N", help="frames a second (30)")
     command.add_argument(
-        "--size", type=_count(64, 4096), metavar="PX", help="side of the picture; else the generator's own, at least 512"
+        "--size",
+        type=_count(64, 4096),
+        metavar="PX",
+        help="side of the picture; else the generator's own, at least 512",
     )
     command.add_argument("--no-curve", action="store_true", help="without the loss curve under the picture")
 
 
 def _report_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("project", type=Path, metavar="PROJECT", help="the .facelab that holds the runs")
-    command.add_argument("names", nargs="*", metavar="RUN", help="which photographs, by name or id; else all of the generator")
+    command.add_argument(
+        "names", nargs="*", metavar="RUN", help="which photographs, by name or id; else all of the generator"
+    )
     _output(command, ".html, a page with plots and pictures that needs nothing else, or .csv, the table alone")
     command.add_argument("--csv", type=Path, metavar="FILE", help="write the table, too")
     command.add_argument(
         "--at", type=_steps, default=(10, 100, 1000), metavar="N,N", help="steps at which losses are told (10,100,1000)"
     )
     command.add_argument(
-        "--level", type=_finite, metavar="LOSS", help="the loss to which times are told; else the lowest that all reached"
+        "--level",
+        type=_finite,
+        metavar="LOSS",
+        help="the loss to which times are told; else the lowest that all reached",
     )
     command.add_argument(
         "--no-zero", action="store_true", help="do not encode the zero face where its curve is missing; leave it out"
@@ -1068,18 +1085,27 @@ def _report_options(command: argparse.ArgumentParser) -> None:
 
 
 def _paste_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("face", metavar="FACE", help="see below; with --project also the name of a face of its library")
+    command.add_argument(
+        "face", metavar="FACE", help="see below; with --project also the name of a face of its library"
+    )
     command.add_argument("photo", type=Path, metavar="PHOTO", help="the photograph that it was encoded from")
     _output(command, ".png, .jpg or .webp, marked as a photograph with a generated part")
-    command.add_argument("-p", "--project", type=Path, metavar="FILE", help="the .facelab that knows where the face was")
+    command.add_argument(
+        "-p", "--project", type=Path, metavar="FILE", help="the .facelab that knows where the face was"
+    )
     command.add_argument(
         "--face", dest="number", type=_count(0, 1000), default=0, metavar="N",
         help="without --project: which face of the photograph, the largest is 0",
     )  # fmt: skip
     command.add_argument(
-        "--crop", type=_four, metavar="X,Y,SIZE[,ANGLE]", help="or its place: centre and side in pixels, degrees clockwise"
+        "--crop",
+        type=_four,
+        metavar="X,Y,SIZE[,ANGLE]",
+        help="or its place: centre and side in pixels, degrees clockwise",
     )
-    command.add_argument("--feather", type=_finite, default=0.1, metavar="S", help="share of the side that fades in (0.1)")
+    command.add_argument(
+        "--feather", type=_finite, default=0.1, metavar="S", help="share of the side that fades in (0.1)"
+    )
     command.add_argument("--mask", action="store_true", help="only the face itself, without hair and background")
     _look_options(command)
 
