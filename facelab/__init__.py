@@ -11,7 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_API = ("Encoding", "Generator", "Step", "encode", "load_latents", "open")
+_API = ("Encoding", "Generator", "Step", "Tuning", "encode", "load_latents", "open", "tune")
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from facelab import checkpoints
 from facelab.assets import EMBEDDED_GENERATOR, resource
-from facelab.engine import latents
+from facelab.engine import latents, tuning
 from facelab.engine.latents import write_face
 from facelab.engine.model import Look, Model, NoiseMaps, to_pixels
 from facelab.engine.projection import check, project
@@ -38,7 +38,18 @@ from facelab.errors import BadArgument, Diverged
 from facelab.faces import align
 from facelab.faces.detect import find_faces
 from facelab.faces.photo import open_photo
-from facelab.jobs import Pixels, Project, ProjectionDone, ProjectionSettings, ProjectionStep, read_only
+from facelab.files import replacing
+from facelab.jobs import (
+    Pixels,
+    Project,
+    ProjectionDone,
+    ProjectionSettings,
+    ProjectionStep,
+    Tune,
+    TuningDone,
+    TuningSettings,
+    read_only,
+)
 from facelab.latent.code import Code, Floats
 from facelab.latent.recipe import Noise, Recipe, broadcast
 from facelab.latent.spaces import psi_by_layer, truncate
@@ -191,6 +202,21 @@ class Generator:
             ExportError: it cannot be written there; nothing half-written is left.
         """
         checkpoints.save(self._model.network, path, self._model.checkpoint.metadata)
+
+    def tuned(self, path: str | os.PathLike[str]) -> Generator:
+        """A copy of it with the weights that a tuning changed; see `tune`.
+
+        Raises:
+            BadArgument: the file is no tuning, or it cannot be read.
+            WrongGenerator: the tuning belongs to another generator.
+        """
+        try:
+            if Path(path).stat().st_size > tuning.largest(self._model):
+                raise BadArgument(f"{Path(path).name!r} is too large for a tuning of this generator")
+            blob = Path(path).read_bytes()
+        except OSError as error:
+            raise BadArgument(f"cannot read the tuning {Path(path).name!r}: {error.strerror or error}") from error
+        return Generator(tuning.apply(self._model, blob)[1])
 
     def _labels(self, c: ArrayLike | None, count: int) -> Floats | None:
         if self.c_dim == 0:
@@ -464,6 +490,64 @@ class Encoding:
                     if answer.ws is not None and answer.pixels is not None:
                         return Step(answer.steps[-1], answer.losses["total"][-1], answer.ws[None], answer.pixels)
         return None
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """A generator that was bent to a photograph; made by `tune`.
+
+    Attributes:
+        generator: the bent copy.
+        sha256: the tuning's identity, which recipes name.
+        image: what the photograph's code now draws, uint8 [H, W, 3].
+        loss: of that picture.
+        steps: how many were made.
+        blob: what was changed, as it is saved.
+    """
+
+    generator: Generator
+    sha256: str
+    image: Pixels
+    loss: float
+    steps: int
+    blob: bytes
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what was changed, float16, as .safetensors; ``Generator.tuned`` reads it.
+
+        Raises:
+            ExportError: it cannot be written there; nothing half-written is left.
+        """
+        with replacing(path) as temporary:
+            temporary.write_bytes(self.blob)
+
+
+def tune(encoding: Encoding, steps: int = 350, **settings: Any) -> Tuning:
+    """Bend a copy of the generator until it draws an encoded photograph: pivotal tuning.
+
+    Best after an encoding into W, whose codes stay easy to edit. The generator itself is not changed.
+
+    Args:
+        encoding: of the photograph; runs to its end first.
+        steps: how many.
+        settings: other fields of ``jobs.TuningSettings``, by name.
+
+    Raises:
+        BadArgument: a setting is not as described.
+        Diverged: the loss is no longer a finite number.
+    """
+    known = {field.name for field in fields(TuningSettings)}
+    if unknown := sorted(set(settings) - known):
+        raise BadArgument(f"tune knows no {unknown[0]!r}; its settings are {', '.join(sorted(known))}")
+    model = encoding._generator._model
+    job = Tune(
+        run="api", generator=model.sha256, code=encoding.code, target=encoding.target,
+        settings=TuningSettings(steps=steps, **settings),
+    )  # fmt: skip
+    *_, done = (answer for answer in tuning.tune(model, job, threading.Event()) if answer is not None)
+    assert isinstance(done, TuningDone), "a tuning that raises nothing ends with its result"
+    bent = Generator(tuning.apply(model, done.blob)[1])
+    return Tuning(bent, done.tuning, done.pixels, done.loss, done.step, done.blob)
 
 
 @contextlib.contextmanager

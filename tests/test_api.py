@@ -456,3 +456,33 @@ def test_that_the_scripts_of_the_manual_run(number: int, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     script = MANUAL.split("```python\n")[number + 1].split("```")[0]
     exec(compile(script, f"docs/python.md, script {number + 1}", "exec"), {"__name__": "script"})
+
+
+# -- tuning -------------------------------------------------------------------------------------------------------------
+def test_that_a_tuned_generator_draws_the_photograph_and_comes_back_from_its_file(
+    tiny: facelab.Generator, tmp_path: Path
+) -> None:
+    y, x = np.mgrid[:32, :32] * 8
+    photo = np.stack([x, y, 0 * x], -1).astype(np.uint8)
+    run = facelab.encode(tiny, photo, space="w", steps=5)
+    before = tiny.render(run.ws, noise=run.noise)
+    tuned = facelab.tune(run, steps=25, learning_rate=0.02)
+
+    def error(pixels: Any) -> float:
+        return float(((pixels.astype(float) - photo) ** 2).mean())
+
+    assert error(tuned.image) < 0.7 * error(run.image)
+    path = tmp_path / "me.tuning.safetensors"
+    tuned.save(path)
+    for generator in (tuned.generator, tiny.tuned(path)):
+        drawn = generator.render(run.ws, noise=run.noise)[0]
+        assert np.abs(drawn.astype(int) - tuned.image).max() <= 1
+    assert np.array_equal(tiny.render(run.ws, noise=run.noise), before)
+    with pytest.raises(BadArgument, match="beauty"):
+        facelab.tune(run, beauty=1)
+    for wrong in (tmp_path / "absent.safetensors", tmp_path):
+        with pytest.raises(BadArgument, match="tuning"):
+            tiny.tuned(wrong)
+    path.write_bytes(b"not a tuning")
+    with pytest.raises(BadArgument, match="tuning"):
+        tiny.tuned(path)

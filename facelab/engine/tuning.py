@@ -209,6 +209,11 @@ def pack(deltas: Mapping[str, Tensor], generator: str) -> tuple[str, bytes]:
     return sha256, save_tensors({name: deltas[name].contiguous() for name in sorted(deltas)}, about)
 
 
+def largest(model: Model) -> int:
+    """More bytes than a tuning of this generator can have."""
+    return 2 * cost(model.network)[0] + (1 << 20)
+
+
 def apply(model: Model, blob: bytes) -> tuple[str, Model]:
     """(SHA-256 of the tuning, a copy of the generator with its weights bent by a delta).
 
@@ -221,7 +226,7 @@ def apply(model: Model, blob: bytes) -> tuple[str, Model]:
         WrongGenerator: it belongs to another generator.
     """
     broken = BadArgument("this tuning cannot be read; tune the generator to the photograph again")
-    if len(blob) > 2 * cost(model.network)[0] + (1 << 20):
+    if len(blob) > largest(model):
         raise broken
     try:
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
