@@ -252,6 +252,7 @@ def test_that_wrong_arguments_of_drawing_are_said(
             draw(**given)
 
 
+@pytest.mark.slow
 def test_that_every_published_format_draws_its_references(test_data: Path) -> None:
     folder = test_data / "fixtures" / "public"
     rows = [row for row in json.loads((folder / "manifest.json").read_text())["files"] if row["what"] == "model"]
@@ -353,6 +354,7 @@ def test_that_a_run_starts_from_a_given_code(portraits: facelab.Generator, pictu
         assert facelab.encode(portraits, picture, steps=1, start=start).loss < 0.01
 
 
+@pytest.mark.slow
 def test_that_a_photograph_is_aligned_and_encoded(portraits: facelab.Generator) -> None:
     run = facelab.encode(portraits, resource(SAMPLE_PHOTO), steps=2)
     assert run.target.shape == (128, 128, 3)
@@ -451,6 +453,7 @@ def test_that_the_latent_fixtures_are_read(test_data: Path) -> None:
 MANUAL = (Path(__file__).parent.parent / "docs" / "python.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(MANUAL.count("```python")))
 def test_that_the_scripts_of_the_manual_run(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

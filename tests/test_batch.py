@@ -51,6 +51,7 @@ def encode(*words: object) -> int:
     return run("encode", *words, "--project", "p.facelab", "--steps", STEPS)
 
 
+@pytest.mark.slow
 def test_that_a_batch_goes_through_and_is_not_done_twice(capsys: pytest.CaptureFixture[str]) -> None:
     assert encode("photos/a.jpg", "photos/b.png", "photos/c.jpg") == 2
     err = capsys.readouterr().err
@@ -83,6 +84,7 @@ def test_that_a_batch_goes_through_and_is_not_done_twice(capsys: pytest.CaptureF
         assert len(project.runs()) == len(project.faces()) == 2
 
 
+@pytest.mark.slow
 def test_that_a_stopped_batch_goes_on_as_if_it_had_not_been(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +120,7 @@ def test_that_a_stopped_batch_goes_on_as_if_it_had_not_been(
         assert len(project.faces()) == 2
 
 
+@pytest.mark.slow
 def test_that_without_photographs_everything_unfinished_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert encode("photos/a.jpg", "-q") == 0
     with Project.open("p.facelab") as project:
@@ -244,6 +247,7 @@ def test_that_a_killed_batch_loses_no_run() -> None:
         assert len(project.faces()) == 2
 
 
+@pytest.mark.slow
 def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixture[str]) -> None:
     assert encode("photos/a.jpg", "-q") == 0
 
@@ -293,6 +297,7 @@ def test_that_a_face_is_set_back_into_its_photograph(capsys: pytest.CaptureFixtu
         assert not Path("out.png").exists()
 
 
+@pytest.mark.slow
 def test_that_a_project_is_reported_on_against_the_zero_face(capsys: pytest.CaptureFixture[str]) -> None:
     assert encode("photos/a.jpg", "-q") == 0
     words = ["report", "p.facelab", "-o", "r.html", "--csv", "r.csv", "--at", "2,6,99"]

@@ -135,6 +135,7 @@ def test_that_a_morph_without_an_ending_is_a_folder_of_frames() -> None:
 
 
 # -- encode -------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_a_photograph_becomes_a_face_and_the_licence_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     done("encode", PHOTO, "-o", "me.face.safetensors", "--steps", 4, "-v")
     err = capsys.readouterr().err
@@ -151,6 +152,7 @@ def test_that_a_photograph_becomes_a_face_and_the_licence_is_said_once(capsys: p
     assert np.abs(pixels("me.png") - pixels("again.png")).max() <= 1
 
 
+@pytest.mark.slow
 def test_that_a_crop_by_hand_needs_no_face(capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (100, 80), (200, 30, 30)).save("wall.png")
     done("encode", PHOTO, "-o", "first.png", "--steps", 1, "-q")  # says the licence
@@ -315,6 +317,7 @@ for words in WORDS:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
 def test_that_a_disk_that_is_full_leaves_nothing_half_written() -> None:
     render, morph = ["render", "--seed", "1", "-o"], ["morph", "1", "2", "--seconds", "0.2", "-o"]

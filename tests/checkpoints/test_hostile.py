@@ -612,6 +612,7 @@ def _with_anything(data: st.DataObject, tmp_path: Path) -> None:
         _survives(writers.pickled(tree), tmp_path / "a")
 
 
+@pytest.mark.slow
 @settings(_SETTINGS, max_examples=60)
 @given(data=st.data())
 def test_that_any_field_of_a_file_may_be_anything(data: st.DataObject, tmp_path: Path) -> None:
@@ -625,6 +626,7 @@ def test_that_any_field_of_many_files_may_be_anything(data: st.DataObject, tmp_p
     _with_anything(data, tmp_path)
 
 
+@pytest.mark.slow
 @settings(_SETTINGS, max_examples=300)
 @given(
     body=st.lists(st.one_of(st.sampled_from([bytes([i]) for i in _INSTRUCTIONS]), st.binary(max_size=6)), max_size=60)

@@ -153,6 +153,7 @@ def test_that_a_single_scale_of_ms_ssim_is_ssim() -> None:
     assert float(1 - MultiScaleSSIM(target)(mixed)) == pytest.approx(float(np.mean(wanted)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_that_large_pictures_are_averaged_to_256_before_vgg(vgg: Features) -> None:
     target, picture = smooth(0, size=512), smooth(1, size=512)
     halves = [torch.nn.functional.avg_pool2d(x, 2) for x in (target, picture)]

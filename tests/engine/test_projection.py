@@ -315,6 +315,7 @@ def test_that_total_is_the_weighted_sum_of_the_terms(noisy: Model) -> None:
 
 
 # -- the same again, and on after a stop --------------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"initial_noise": 0.1}, pytest.param({"optimiser": "lbfgs"}, marks=pytest.mark.slow)]
 )
@@ -336,6 +337,7 @@ def states(model: Model, task: Project, monkeypatch: pytest.MonkeyPatch) -> list
         return [a for a in answers(model, task) if isinstance(a, ProjectionState)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coarse", [256, pytest.param(16, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "settings",

@@ -90,6 +90,7 @@ def near(model: Model, distance: float = 1.5) -> Floats:
     return (model.w_avg + distance * away / np.linalg.norm(away)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_that_a_tuned_copy_draws_the_photograph_and_the_generator_stays_as_it_was(model: Model) -> None:
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     task = job(model)
@@ -124,6 +125,7 @@ def test_that_locality_holds_the_neighbours(model: Model) -> None:
     assert psnr(draw(held, near(model)), face) > psnr(draw(free, near(model)), face) + 2
 
 
+@pytest.mark.slow
 def test_that_the_same_tuning_twice_is_the_same_and_has_the_same_name(model: Model) -> None:
     first, second = finish(model, job(model, steps=8)), finish(model, job(model, steps=8))
     a, b = load_tensors(first.blob), load_tensors(second.blob)

@@ -92,6 +92,7 @@ def test_that_the_crop_shows_what_lies_in_the_quad(rotation: float) -> None:
         assert np.allclose(picture[row, column, :2], (x * 255 / 300, y * 255 / 240), atol=3)
 
 
+@pytest.mark.slow
 def test_that_crops_of_all_sizes_show_the_same(astronaut: Photo) -> None:
     quad = quad_of(find_faces(astronaut)[0])
     large, _ = crop(astronaut, quad, 1024)
@@ -143,6 +144,7 @@ def test_that_a_crop_inside_is_not_touched_by_the_filling() -> None:
 @given(
     st.floats(0, 40), st.floats(0, 30), st.floats(0.01, 100), st.floats(-180, 180), st.integers(1, 40)
 )  # fmt: skip
+@pytest.mark.slow
 def test_that_any_square_placed_on_a_photo_gives_a_crop(x: float, y: float, size: float, turn: float, out: int) -> None:
     photo = Photo(np.arange(40 * 30 * 3, dtype=np.uint32).reshape(30, 40, 3).astype(np.uint8))
     picture, outside = crop(photo, quad_at((min(x, 39), min(y, 29)), size, turn), out)

@@ -12,6 +12,7 @@ from facelab.faces.identity import DIMENSIONS, SAME_PERSON, distance, distances,
 from facelab.faces.photo import Photo, open_photo
 
 
+@pytest.mark.slow
 def test_that_a_face_is_itself_in_every_size_and_mirrored(astronaut: Photo) -> None:
     face = find_faces(astronaut)[0]
     original = embed(astronaut.pixels, face.box)

@@ -88,6 +88,7 @@ def test_that_jpeg_and_webp_keep_the_picture(tmp_path: Path) -> None:
     assert np.array_equal(open_photo(lossless).pixels, photo)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png"])
 def test_that_pictures_that_hardly_compress_can_be_written(tmp_path: Path, name: str) -> None:
     static = np.random.RandomState(1).randint(0, 256, (300, 300, 3)).astype(np.uint8)

@@ -65,6 +65,7 @@ def renderer() -> None:
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("renderer")
 def test_that_the_same_coordinates_draw_the_same_picture() -> None:
     phi = phi_from_y(np.random.default_rng(5).standard_normal((2, K)))

@@ -23,6 +23,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_that_an_encoder_run_learns_and_resumes(pictures: Path, tmp_path: Path) -> None:
     run = encoding.EncoderRun(tmp_path, pictures)
     batches = run.pictures.batches(np.random.default_rng(0), 16)
@@ -35,6 +36,7 @@ def test_that_an_encoder_run_learns_and_resumes(pictures: Path, tmp_path: Path) 
     assert np.mean(losses[-4:]) < 0.97 * np.mean(losses[:4])
 
 
+@pytest.mark.slow
 def test_that_the_written_encoder_gives_codes_of_the_generator(pictures: Path, tmp_path: Path) -> None:
     made = mapping.construct(samples=8192)
     read = mapping.fit_readout(made, 12, samples=6000)

@@ -20,6 +20,7 @@ def built() -> tuple[m.Mapping, m.Readout]:
     return made, m.fit_readout(made, 12, samples=8000)
 
 
+@pytest.mark.slow
 def test_that_factors_are_linear_in_w_and_not_in_z(built: tuple[m.Mapping, m.Readout]) -> None:
     made, read = built
     z = np.random.default_rng(3).standard_normal((3000, m.DIM))

@@ -58,6 +58,7 @@ def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> trainin
     return run
 
 
+@pytest.mark.slow
 def test_that_training_brings_the_picture_nearer(trained: training.Run, pictures: Path, tmp_path: Path) -> None:
     fresh = training.Run(tmp_path, pictures, PLAN)
     assert trained.held_out() > fresh.held_out() + 3
@@ -106,6 +107,7 @@ def mapped() -> tuple[mapping.Mapping, mapping.Readout]:
     return made, mapping.fit_readout(made, training.student(PLAN).num_ws, samples=6000)
 
 
+@pytest.mark.slow
 def test_that_the_export_draws_what_the_run_draws(
     trained: training.Run, mapped: tuple[mapping.Mapping, mapping.Readout]
 ) -> None:
@@ -138,6 +140,7 @@ def test_that_the_exported_file_is_whole_and_tells_its_facts(trained: training.R
     assert read.phi(back.network.w_avg.numpy()) == pytest.approx(np.zeros(K), abs=0.05)
 
 
+@pytest.mark.slow
 def test_that_a_run_can_begin_with_a_narrower_generator(
     trained: training.Run, mapped: tuple[mapping.Mapping, mapping.Readout], pictures: Path, tmp_path: Path
 ) -> None:
