@@ -210,13 +210,7 @@ class Generator:
             BadArgument: the file is no tuning, or it cannot be read.
             WrongGenerator: the tuning belongs to another generator.
         """
-        try:
-            if Path(path).stat().st_size > tuning.largest(self._model):
-                raise BadArgument(f"{Path(path).name!r} is too large for a tuning of this generator")
-            blob = Path(path).read_bytes()
-        except OSError as error:
-            raise BadArgument(f"cannot read the tuning {Path(path).name!r}: {error.strerror or error}") from error
-        return Generator(tuning.apply(self._model, blob)[1])
+        return Generator(tuning.apply(self._model, tuning.read(path, self._model))[1])
 
     def _labels(self, c: ArrayLike | None, count: int) -> Floats | None:
         if self.c_dim == 0:
@@ -449,13 +443,21 @@ class Encoding:
         """The best code as a value of facelab, in W or W+ with its noise."""
         return self._result().code
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def recipe(self, tuned: Tuning | None = None) -> Recipe:
+        """How the best code is drawn, by the generator as it is or as it was tuned."""
+        return Recipe.of(self.code).change(tuning=None if tuned is None else tuned.sha256)
+
+    def save(self, path: str | os.PathLike[str], tuned: Tuning | None = None) -> None:
         """Write the best code as a .face.safetensors, which restores the face in the window and on the command line.
+
+        Args:
+            path: of the file.
+            tuned: the tuning that the face is to be drawn with; it is saved in a file of its own.
 
         Raises:
             ExportError: it cannot be written there; nothing half-written is left.
         """
-        recipe = Recipe.of(self.code)
+        recipe = self.recipe(tuned)
         model = self._generator._model
         write_face(
             Path(path),

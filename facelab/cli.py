@@ -53,6 +53,7 @@ from facelab.jobs import (
     ReadLatents,
     Resolve,
     Thumbnails,
+    UseTuning,
     WriteLatents,
     Written,
 )
@@ -219,7 +220,16 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
         raise
     progress.end()
     _save(run, options.output)
-    _told(options, [options.output], f" (loss {run.loss:.5f} after {len(run.losses)} steps)")
+    if options.tune is None:
+        _told(options, [options.output], f" (loss {run.loss:.5f} after {len(run.losses)} steps)")
+        return
+    keep(f"{options.output} is whole, though not tuned")
+    _note(options, f"tuning the generator to it, {options.tune} steps")
+    tuned = api.tune(run, options.tune, features=options.features)
+    beside = options.output.with_name(f"{options.output.name.split('.')[0]}.tuning.safetensors")
+    tuned.save(beside)
+    _save(run, options.output, tuned)
+    _told(options, [options.output, beside], f" (loss {tuned.loss:.5f}; it was {run.loss:.5f} before tuning)")
 
 
 def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
@@ -229,6 +239,8 @@ def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
 
     if options.output is not None:
         raise BadArgument("-o is for one photograph without --project; the faces of many go into the project")
+    if options.tune is not None:
+        raise BadArgument("--tune is for one photograph with -o")
     photos = [photo for given in options.photos for photo in _photos(given)]
     if options.crop is not None and len(photos) != 1:
         raise BadArgument("--crop is for one photograph; give the others in a command of their own")
@@ -311,14 +323,14 @@ def _photos(given: Path) -> list[Path]:
     return found
 
 
-def _save(run: Any, path: Path) -> None:
+def _save(run: Any, path: Path, tuned: Any = None) -> None:
     """Write an encoding as a face file, or as its picture with the recipe inside."""
     if path.suffix.lower() == ".png":
         from facelab.media.picture import save_picture
 
-        save_picture(path, run.image, Recipe.of(run.code).to_json())
+        save_picture(path, (tuned or run).image, run.recipe(tuned).to_json())
     else:
-        run.save(path)
+        run.save(path, tuned)
 
 
 def _descent(options: argparse.Namespace, keep: Keep) -> None:
@@ -547,7 +559,12 @@ def _engine(options: argparse.Namespace) -> Iterator[tuple[TorchEngine, Model]]:
 
     engine = TorchEngine(options.device)
     try:
-        yield engine, engine.open(_checkpoint(options))
+        model = engine.open(_checkpoint(options))
+        if (given := getattr(options, "tuning", None)) is not None:
+            from facelab.engine import tuning
+
+            _work(engine, UseTuning(generator=model.sha256, blob=tuning.read(given, model)), options)
+        yield engine, model
     finally:
         engine.close()
 
@@ -887,6 +904,10 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="FILE",
                 help="a checkpoint, or the name of one of the catalogue that is here; else facelab's own",
             )
+            if name != "encode":  # which begins from a generator as it is
+                common.add_argument(
+                    "--tuning", type=Path, metavar="FILE", help="what `encode --tune` wrote, to draw its faces with"
+                )
         describe(command)
     return parser
 
@@ -1006,6 +1027,13 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     descent.add_argument(
         "--features", metavar="FILE", help="VGG16 weights (torchvision's or NVIDIA's) for the perceptual loss"
+    )
+    descent.add_argument(
+        "--tune",
+        type=_count(1, 100_000),
+        metavar="N",
+        help="then bend the generator itself to the photograph, in N steps (350 are usual; best with --space w); "
+        "NAME.tuning.safetensors takes what was changed",
     )
     descent.add_argument("--learning-rate", type=_finite, metavar="R", help="in standard deviations of W")
     descent.add_argument("--optimiser", choices=("adam", "lbfgs"), help="adam (default), or lbfgs for the code alone")

@@ -163,6 +163,17 @@ def test_that_a_crop_by_hand_needs_no_face(capsys: pytest.CaptureFixture[str]) -
 
 
 # -- info, convert ------------------------------------------------------------------------------------------------------
+def test_that_a_tuned_face_is_drawn_again_with_its_tuning_and_not_without(capsys: pytest.CaptureFixture[str]) -> None:
+    done("encode", resource(SAMPLE_PHOTO), "-o", "me.png", "--space", "w", "--steps", 3, "--tune", 3)
+    assert files() == ["me.png", "me.tuning.safetensors"]
+    assert recipe("me.png").tuning is not None
+    done("render", "me.png", "--tuning", "me.tuning.safetensors", "-o", "again.png")
+    assert np.array_equal(pixels("again.png"), pixels("me.png"))
+    capsys.readouterr()
+    assert "tuning is not here" in said(capsys, "render", "me.png", "-o", "without.png")
+    assert "without.png" not in files()
+
+
 def test_that_info_tells_of_the_generator(capsys: pytest.CaptureFixture[str]) -> None:
     done("info", "--json")
     facts = json.loads(capsys.readouterr().out)

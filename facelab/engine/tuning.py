@@ -13,10 +13,12 @@ import copy
 import hashlib
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -173,9 +175,15 @@ def tune(model: Model, job: Tune, cancel: threading.Event) -> Iterator[Answer | 
     sha256, blob = pack(deltas, job.generator)
     # Drawn from what is kept, so that the picture is the one that comes back.
     _bend(bent, network, deltas)
-    with torch.no_grad():
-        last = bent.synthesize(pivot, noise=maps or "const")
+    tuned = Model(replace(model.checkpoint, network=bent.requires_grad_(False)), model.path, device)
+    last: Tensor | None = None
+    for _, so_far in tuned.renderer.steps(pivot, noise=maps or "const"):
+        last = so_far
+        yield None
+    assert last is not None, "the last block of a network always gives its picture"
+    with torch.inference_mode():
         loss = float(compare.total(compare(last))[0])
+    tuned.close()
     yield None
     yield TuningDone(
         run=job.run, tuning=sha256, blob=blob, pixels=to_pixels(last)[0], loss=loss, step=step, stopped=stopped
@@ -209,8 +217,22 @@ def pack(deltas: Mapping[str, Tensor], generator: str) -> tuple[str, bytes]:
     return sha256, save_tensors({name: deltas[name].contiguous() for name in sorted(deltas)}, about)
 
 
-def largest(model: Model) -> int:
-    """More bytes than a tuning of this generator can have."""
+def read(path: str | os.PathLike[str], model: Model) -> bytes:
+    """The document of a tuning's file, not yet looked into.
+
+    Raises:
+        BadArgument: it cannot be read, or is too large for this generator.
+    """
+    name = Path(path).name
+    try:
+        if Path(path).stat().st_size > _largest(model):
+            raise BadArgument(f"{name!r} is too large for a tuning of this generator")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadArgument(f"cannot read the tuning {name!r}: {error.strerror or error}") from error
+
+
+def _largest(model: Model) -> int:
     return 2 * cost(model.network)[0] + (1 << 20)
 
 
@@ -226,7 +248,7 @@ def apply(model: Model, blob: bytes) -> tuple[str, Model]:
         WrongGenerator: it belongs to another generator.
     """
     broken = BadArgument("this tuning cannot be read; tune the generator to the photograph again")
-    if len(blob) > largest(model):
+    if len(blob) > _largest(model):
         raise broken
     try:
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
