@@ -212,7 +212,9 @@ class _Batch:
         runs.begin(self._project, job)
         yield told("resumed", step=step, steps=job.settings.steps)
         # The process may have ended between a face and the end of its run.
-        photo = None if runs.face_of(self._project, row.id) is not None else self._project.run_photo(row.id) or (None, None)
+        photo = (
+            None if runs.face_of(self._project, row.id) is not None else self._project.run_photo(row.id) or (None, None)
+        )
         try:
             yield from self.run(job, told, photo)
         except BadArgument as error:

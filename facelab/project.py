@@ -470,7 +470,11 @@ class Project:
     """
 
     def __init__(
-        self, path: Path, db: sqlite3.Connection, reader: sqlite3.Connection, on_error: Callable[[ProjectError], None] | None
+        self,
+        path: Path,
+        db: sqlite3.Connection,
+        reader: sqlite3.Connection,
+        on_error: Callable[[ProjectError], None] | None,
     ) -> None:
         self.path = path
         self._reader = reader
@@ -582,7 +586,9 @@ class Project:
             raise ProjectError("a project cannot be saved as itself: choose another name")
         if any(wanted.with_name(wanted.name + end).exists() for end in ("-wal", "-journal")):
             # SQLite would pour the other project's unfinished writes into the new file.
-            raise ProjectError(f"{wanted.name!r} is another project that is open, or was not closed: choose another name")
+            raise ProjectError(
+                f"{wanted.name!r} is another project that is open, or was not closed: choose another name"
+            )
         self._writer.retry()
         while True:
             self._writer.settle(None, late=True)
@@ -645,7 +651,9 @@ class Project:
         self._writer.submit(write, "faces")
         return face
 
-    def faces(self, search: str = "", tag: str | None = None, order: str = "newest", deleted: bool = False) -> list[FaceRow]:
+    def faces(
+        self, search: str = "", tag: str | None = None, order: str = "newest", deleted: bool = False
+    ) -> list[FaceRow]:
         """The faces of the library, or of its bin.
 
         Args:
@@ -654,7 +662,11 @@ class Project:
             order: "newest", "oldest" or "name".
             deleted: the bin instead of the library.
         """
-        orders = {"newest": "f.created DESC, f.id DESC", "oldest": "f.created, f.id", "name": "f.name COLLATE NOCASE, f.id"}
+        orders = {
+            "newest": "f.created DESC, f.id DESC",
+            "oldest": "f.created, f.id",
+            "name": "f.name COLLATE NOCASE, f.id",
+        }
         if order not in orders:
             raise BadArgument(f"faces are ordered by {', '.join(orders)}, not {order!r}")
         rows = self._rows(
@@ -662,7 +674,7 @@ class Project:
             "SELECT f.id, f.name, f.tags, f.created, f.generator, coalesce(g.family, ''), coalesce(g.resolution, 0), "
             "f.photo IS NOT NULL, f.run, f.deleted IS NOT NULL "
             "FROM faces f LEFT JOIN generators g ON g.sha256 = f.generator "
-            f"WHERE f.deleted IS {'NOT ' if deleted else ''}NULL ORDER BY {orders[order]}"
+            f"WHERE f.deleted IS {'NOT ' if deleted else ''}NULL ORDER BY {orders[order]}",
         )
         words = search.casefold().split()
         found = []
@@ -708,7 +720,8 @@ class Project:
         """A face's small PNG, or None."""
         rows = self._rows(
             "faces",
-            "SELECT CASE WHEN length(png) <= ? THEN png END FROM thumbnails WHERE face = ?", (_MAX_PICTURE, face)
+            "SELECT CASE WHEN length(png) <= ? THEN png END FROM thumbnails WHERE face = ?",
+            (_MAX_PICTURE, face),
         )
         return bytes(rows[0][0]) if rows and isinstance(rows[0][0], bytes) else None
 
@@ -734,7 +747,9 @@ class Project:
     def delete(self, faces: Iterable[int]) -> None:
         """Put faces into the bin; `restore` brings them back."""
         now = time.time()
-        self._write_many("faces", "UPDATE faces SET deleted = ? WHERE id = ? AND deleted IS NULL", [(now, f) for f in faces])
+        self._write_many(
+            "faces", "UPDATE faces SET deleted = ? WHERE id = ? AND deleted IS NULL", [(now, f) for f in faces]
+        )
 
     def restore(self, faces: Iterable[int]) -> None:
         """Bring faces back from the bin."""
@@ -874,10 +889,19 @@ class Project:
         """All runs, the newest first."""
         rows = self._rows(
             "runs",
-            "SELECT id, name, status, steps, best, created, generator, settings FROM runs ORDER BY created DESC, rowid DESC"
+            "SELECT id, name, status, steps, best, created, generator, settings FROM runs ORDER BY created DESC, rowid DESC",
         )
         return [
-            RunRow(run, name, status, steps, float("inf") if best is None else best, created, generator, self._dict(settings))
+            RunRow(
+                run,
+                name,
+                status,
+                steps,
+                float("inf") if best is None else best,
+                created,
+                generator,
+                self._dict(settings),
+            )
             for run, name, status, steps, best, created, generator, settings in rows
         ]
 
@@ -894,7 +918,9 @@ class Project:
 
     def _curves(self, run: str) -> dict[str, npt.NDArray[np.float32]]:
         chunks: dict[str, list[tuple[int, npt.NDArray[np.float32]]]] = {}
-        for term, first, data in self._rows("runs", "SELECT term, first, data FROM losses WHERE run = ? ORDER BY rowid", (run,)):
+        for term, first, data in self._rows(
+            "runs", "SELECT term, first, data FROM losses WHERE run = ? ORDER BY rowid", (run,)
+        ):
             if not (isinstance(data, bytes) and isinstance(first, int) and 0 <= first < 1 << 24 and len(data) % 4 == 0):
                 raise ProjectError(f"the losses of run {run!r} in {self.path.name!r} are damaged")
             chunks.setdefault(str(term), []).append((first, np.frombuffer(data, "<f4")))
@@ -932,7 +958,9 @@ class Project:
 
     def target(self, run: str) -> bytes | None:
         """The aligned crop that a run encodes, a PNG."""
-        rows = self._rows("runs", "SELECT CASE WHEN length(target) <= ? THEN target END FROM runs WHERE id = ?", (_MAX_PICTURE, run))
+        rows = self._rows(
+            "runs", "SELECT CASE WHEN length(target) <= ? THEN target END FROM runs WHERE id = ?", (_MAX_PICTURE, run)
+        )
         return bytes(rows[0][0]) if rows and isinstance(rows[0][0], bytes) else None
 
     def run_photo(self, run: str) -> tuple[str, Floats | None] | None:
@@ -983,7 +1011,8 @@ class Project:
         """
         rows = self._rows(
             "directions",
-            "SELECT value FROM directions WHERE ?1 IS NULL OR generator = ?1 ORDER BY created, rowid", (generator,)
+            "SELECT value FROM directions WHERE ?1 IS NULL OR generator = ?1 ORDER BY created, rowid",
+            (generator,),
         )
         try:
             return [Direction.from_json(json.loads(value)) for (value,) in rows]
@@ -1019,7 +1048,9 @@ class Project:
 
     def generators(self) -> list[GeneratorRow]:
         """The generators that were noted, the last seen first."""
-        rows = self._rows("generators", "SELECT sha256, name, path, family, resolution, seen FROM generators ORDER BY seen DESC")
+        rows = self._rows(
+            "generators", "SELECT sha256, name, path, family, resolution, seen FROM generators ORDER BY seen DESC"
+        )
         return [GeneratorRow(*row) for row in rows]
 
     def meta(self, key: str, default: Any = None) -> Any:
@@ -1034,7 +1065,11 @@ class Project:
         """Keep a small JSON value under a key; the key "facelab..." is the project's own."""
         if key.startswith("facelab"):
             raise BadArgument("keys that begin with facelab are the project's own")
-        self._write("meta", "INSERT OR REPLACE INTO meta VALUES (?, ?)", (_short(key, "a key"), _plain(value, f"the entry {key!r}")))
+        self._write(
+            "meta",
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+            (_short(key, "a key"), _plain(value, f"the entry {key!r}")),
+        )
 
     # -- inside --
     def _write(self, topic: str, sql: str, values: tuple[Any, ...]) -> None:
@@ -1059,11 +1094,16 @@ class Project:
             face = next(self._ids, None)
             if face is None:
                 try:
-                    with contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as db, _transaction(db):
+                    with (
+                        contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as db,
+                        _transaction(db),
+                    ):
                         rows = db.execute("SELECT value FROM meta WHERE key = 'facelab.next_id'").fetchall()
                         (top,) = db.execute("SELECT coalesce(max(id), 0) + 1 FROM faces").fetchone()
                         first = max(int(rows[0][0]) if rows else 1, top)
-                        db.execute("INSERT OR REPLACE INTO meta VALUES ('facelab.next_id', ?)", (str(first + _ID_BLOCK),))
+                        db.execute(
+                            "INSERT OR REPLACE INTO meta VALUES ('facelab.next_id', ?)", (str(first + _ID_BLOCK),)
+                        )
                 except (sqlite3.Error, ValueError) as error:
                     broken = error if isinstance(error, sqlite3.Error) else sqlite3.DatabaseError(str(error))
                     raise _sentence(self.path, broken, "write to") from error
@@ -1103,7 +1143,8 @@ class Project:
             raise ProjectError(f"{column} {owner} of {self.path.name!r} is larger than a face can be")
         rows = self._rows(
             f"{column}s",
-            f"SELECT digest, type, shape, data FROM arrays WHERE digest IN (SELECT digest FROM uses WHERE {column} = ?)", (owner,)
+            f"SELECT digest, type, shape, data FROM arrays WHERE digest IN (SELECT digest FROM uses WHERE {column} = ?)",
+            (owner,),
         )
         try:
             if any(list(map(type, row)) != [str, str, str, bytes] for row in rows):
@@ -1193,7 +1234,9 @@ def _prepare(db: sqlite3.Connection, path: Path, fresh: bool) -> None:
             raise ProjectError(f"the project {path.name!r} is not as facelab writes it; it was not opened")
     (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
-        raise ProjectError(f"cannot open the project {path.name!r}: it cannot be written there; copy it to a folder of yours")
+        raise ProjectError(
+            f"cannot open the project {path.name!r}: it cannot be written there; copy it to a folder of yours"
+        )
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")

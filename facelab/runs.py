@@ -85,7 +85,10 @@ def settings_of(value: Mapping[str, Any]) -> ProjectionSettings:
 
 def _pack(mask: Pixels) -> dict[str, Any]:
     """A mask, uint8 [S, S], as JSON."""
-    return {"side": len(mask), "zlib": base64.b64encode(zlib.compress(np.ascontiguousarray(mask).tobytes())).decode("ascii")}
+    return {
+        "side": len(mask),
+        "zlib": base64.b64encode(zlib.compress(np.ascontiguousarray(mask).tobytes())).decode("ascii"),
+    }
 
 
 def _unpack(value: Mapping[str, Any]) -> Pixels:
@@ -166,7 +169,9 @@ def named(project: ProjectFile, text: str) -> RunRow:
     for row in (*(r for r in rows if r.id == text), *(r for r in rows if r.name == text), *begun):
         return row
     names = ", ".join(sorted({row.name for row in rows if not is_zero_run(row.id)})[:20])
-    raise ProjectError(f"the project {project.path.name!r} has no run {text!r}; " + (f"it has {names}" if names else "it has none"))
+    raise ProjectError(
+        f"the project {project.path.name!r} has no run {text!r}; " + (f"it has {names}" if names else "it has none")
+    )
 
 
 def descent(project: ProjectFile, row: RunRow, path: Path, *, curve: bool = True, **more: Any) -> ExportDescent:

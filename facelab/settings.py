@@ -202,9 +202,7 @@ class Settings:
     cache_megabytes: int = _number(
         512, 32, 65536, "Picture cache", "Memory for finished pictures and feature maps.", _MACHINE, "MB"
     )
-    encode_steps: int = _number(
-        500, 10, 20000, "Steps", "Gradient steps for encoding a photograph.", _ENCODING
-    )
+    encode_steps: int = _number(500, 10, 20000, "Steps", "Gradient steps for encoding a photograph.", _ENCODING)
     encode_space: str = _choice(
         "w+", ("w", "w+"), "Space", "w+ comes nearer to the photograph, w stays easier to edit.", _ENCODING
     )
@@ -220,11 +218,13 @@ class Settings:
     video_size: int = _choice(
         0, (0, 256, 512, 1024, 2048), "Size", "Side in pixels of a new video; 0 is the generator's own.", _EXPORT
     )
-    video_easing: str = _choice(
-        "ease", tuple(EASINGS), "Easing", "How a new video moves from face to face.", _EXPORT
-    )
+    video_easing: str = _choice("ease", tuple(EASINGS), "Easing", "How a new video moves from face to face.", _EXPORT)
     noise: str = _choice(
-        "const", ("const", "none", "seed"), "Noise", "Of a new face: the generator's own, none, or drawn from its seed.", _EXPORT
+        "const",
+        ("const", "none", "seed"),
+        "Noise",
+        "Of a new face: the generator's own, none, or drawn from its seed.",
+        _EXPORT,
     )
     keep_recipe_in_exports: bool = _setting(
         True, "Keep the recipe in pictures", "An exported picture dropped on facelab restores its face.", _EXPORT
@@ -361,7 +361,9 @@ def load(path: Path | None = None) -> tuple[Settings, list[str]]:
     for name, given in value.items():
         if name == "version":
             if given != VERSION:
-                messages.append(f"the settings are of version {_show(given)}, not {VERSION}; what is known of them is used")
+                messages.append(
+                    f"the settings are of version {_show(given)}, not {VERSION}; what is known of them is used"
+                )
         elif name not in known:
             messages.append(f"there is no setting {_show(name)}; it is dropped")
         else:

@@ -15,7 +15,11 @@ _seeds = st.integers(0, 2**32 - 1)
 _numbers = st.floats(-1e3, 1e3, allow_nan=False)
 _layers = st.none() | st.integers(0, L - 1).flatmap(lambda a: st.tuples(st.just(a), st.integers(a + 1, L)))
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    st.none()
+    | st.booleans()
+    | st.integers(-1000, 1000)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=9),
     lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3),
     max_leaves=5,
 )
@@ -54,7 +58,9 @@ def recipes(draw: st.DrawFn) -> Recipe:
     sources = tuple(draw(st.lists(codes(), min_size=1, max_size=4)))
 
     def some() -> st.SearchStrategy[tuple[float, ...]]:
-        return st.lists(_numbers, min_size=1, max_size=1).map(tuple) | st.lists(_numbers, min_size=L, max_size=L).map(tuple)
+        return st.lists(_numbers, min_size=1, max_size=1).map(tuple) | st.lists(_numbers, min_size=L, max_size=L).map(
+            tuple
+        )
 
     psi = draw(some())
     return Recipe(

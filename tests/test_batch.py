@@ -37,7 +37,9 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ImageOps.mirror(image.convert("RGB")).save(folder / "c.jpg")
     Image.new("RGB", (100, 80), (200, 30, 30)).save(folder / "b.png")
     network = nets.build(
-        "stylegan2", {"resolution": 32, "channels": [16, 16, 16, 16], "z_dim": 16, "w_dim": 16, "mapping_features": [16]}, seed=1
+        "stylegan2",
+        {"resolution": 32, "channels": [16, 16, 16, 16], "z_dim": 16, "w_dim": 16, "mapping_features": [16]},
+        seed=1,
     )
     checkpoints.save(network, tmp_path / "small.safetensors")
 
@@ -190,7 +192,9 @@ def test_that_what_cannot_be_meant_is_refused_before_anything_is_written(capsys:
         assert not Path("p.facelab").exists()
     assert run("encode", "photos/a.jpg", "photos/c.jpg", "-o", "x.png") == 2
     assert "--project FILE" in capsys.readouterr().err
-    Path("p.facelab").write_text("something else, longer than a header of SQLite would be, and no project of facelab at all")
+    Path("p.facelab").write_text(
+        "something else, longer than a header of SQLite would be, and no project of facelab at all"
+    )
     assert encode("photos/a.jpg") == 2
     assert "p.facelab" in capsys.readouterr().err
 
@@ -225,7 +229,18 @@ def test_that_a_descent_is_played(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 def test_that_a_killed_batch_loses_no_run() -> None:
-    words = [sys.executable, "-m", "facelab", "encode", "photos/a.jpg", "photos/c.jpg", "-p", "p.facelab", "--steps", "80"]
+    words = [
+        sys.executable,
+        "-m",
+        "facelab",
+        "encode",
+        "photos/a.jpg",
+        "photos/c.jpg",
+        "-p",
+        "p.facelab",
+        "--steps",
+        "80",
+    ]
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 300
     while time.monotonic() < until:

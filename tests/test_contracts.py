@@ -11,13 +11,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # What may be loaded before the window is painted may not lead to any of these.
 HEAVY = ("torch", "scipy", "sklearn", "cv2", "dlib", "av", "pandas", "matplotlib")
-LIGHT = ("facelab", "facelab.latent", "facelab.jobs", "facelab.assets", "facelab.files", "facelab.settings", "facelab.project", "facelab.runs")
+LIGHT = (
+    "facelab",
+    "facelab.latent",
+    "facelab.jobs",
+    "facelab.assets",
+    "facelab.files",
+    "facelab.settings",
+    "facelab.project",
+    "facelab.runs",
+)
 
 
 def loaded_by(statement: str) -> set[str]:
     """The top-level modules that a fresh interpreter holds after a statement."""
     code = f"{statement}\nimport sys\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
@@ -41,7 +52,9 @@ def test_that_what_lies_below_the_worker_loads_neither_torch_nor_qt(module: str)
     assert not loaded_by(f"import {module}") & {*HEAVY, "PySide6", "pyqtgraph"}
 
 
-@pytest.mark.parametrize("module", ["facelab.worker", "facelab.ui.main_window", "facelab.app", "facelab.cli", "facelab.__main__"])
+@pytest.mark.parametrize(
+    "module", ["facelab.worker", "facelab.ui.main_window", "facelab.app", "facelab.cli", "facelab.__main__"]
+)
 def test_that_the_window_is_there_before_torch(module: str) -> None:
     path = ROOT / (module.replace(".", "/") + ".py")
     assert path.exists()

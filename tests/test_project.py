@@ -126,7 +126,13 @@ def test_that_purging_removes_photo_run_thumbnail_and_codes_from_the_file(tmp_pa
         p.purge([face])
         assert [r.id for r in p.runs()] == ["r1"], "another face came from that run"
         p.purge([twin])
-        assert (p.faces(), p.faces(deleted=True), p.runs(), p.thumbnail(face), p.kept_steps("r1")) == ([], [], [], None, [])
+        assert (p.faces(), p.faces(deleted=True), p.runs(), p.thumbnail(face), p.kept_steps("r1")) == (
+            [],
+            [],
+            [],
+            None,
+            [],
+        )
         p.flush()
         bytes_left = path.read_bytes() + path.with_name(path.name + "-wal").read_bytes()
         assert p.check() == []

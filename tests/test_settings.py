@@ -85,7 +85,9 @@ def test_that_what_is_not_known_is_said(tmp_path: Path) -> None:
     assert len(messages) == 2
 
 
-@pytest.mark.parametrize("contents", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'"x"', b'{"a":' + b"9" * 5000 + b"}"])
+@pytest.mark.parametrize(
+    "contents", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'"x"', b'{"a":' + b"9" * 5000 + b"}"]
+)
 def test_that_a_broken_file_is_set_aside_and_said(tmp_path: Path, contents: bytes) -> None:
     path = tmp_path / "settings.json"
     path.write_bytes(contents)
@@ -142,7 +144,13 @@ def test_that_the_command_line_parses_by_the_same_declarations() -> None:
     assert spec_of("vgg16").parse("none") is None
     assert spec_of("noise").parse("none") == "none"
     assert spec_of("preview_coarse").parse("32") == 32
-    for name, text in (("threads", "many"), ("theme", "x"), ("recent_projects", "x"), ("threads", "inf"), ("threads", "nan")):
+    for name, text in (
+        ("threads", "many"),
+        ("theme", "x"),
+        ("recent_projects", "x"),
+        ("threads", "inf"),
+        ("threads", "nan"),
+    ):
         with pytest.raises(BadArgument):
             spec_of(name).parse(text)
     with pytest.raises(BadArgument, match="there is no setting"):
@@ -151,4 +159,6 @@ def test_that_the_command_line_parses_by_the_same_declarations() -> None:
 
 def test_that_the_page_of_settings_is_up_to_date() -> None:
     page = Path(__file__).parent.parent / "docs" / "settings.md"
-    assert page.read_text() == as_markdown(), "run: python -c 'import facelab.settings as s; print(s.as_markdown(), end=\"\")' > docs/settings.md"
+    assert page.read_text() == as_markdown(), (
+        "run: python -c 'import facelab.settings as s; print(s.as_markdown(), end=\"\")' > docs/settings.md"
+    )

@@ -120,7 +120,9 @@ class Desk:
             faces = [face for face in detect.find_faces(photo) if len(face.landmarks)]
             away = [float(np.hypot(*(face.landmarks.mean(0) - quad.mean(0)))) for face in faces]
             if not faces or min(away) > math.hypot(*(quad[3] - quad[0])) / 2:
-                raise NoFaceFound(f"no face was found in this crop of {photo.name!r}; set the whole crop in, without the mask")
+                raise NoFaceFound(
+                    f"no face was found in this crop of {photo.name!r}; set the whole crop in, without the mask"
+                )
             mask = align.face_mask(faces[int(np.argmin(away))], quad, len(job.pixels))
         yield Progress(0, 0, "setting the face in")
         pixels = align.paste_back(photo, quad, job.pixels, job.feather, mask)

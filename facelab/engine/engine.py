@@ -73,7 +73,9 @@ MODELS = 3  # generators that stay in memory
 TILES = 128 << 20  # bytes of finished tiles that are kept
 TUNINGS = 512 << 20  # bytes of tunings that are kept
 MAX_FRAMES = 1_000_000  # of one video
-DESCENT_SIDE = 512  # pixels of the picture in a descent's video, at least: below it the words of its curve cannot be read
+DESCENT_SIDE = (
+    512  # pixels of the picture in a descent's video, at least: below it the words of its curve cannot be read
+)
 COARSE = 32  # pixels; a picture smaller than this shows nobody anything
 PATIENCE = 0.03  # seconds for which nobody needs a coarse picture; its colours are not those of the whole one
 SLOW = 512  # pixels; from this size on a generator takes so long that coarse tiles come first
@@ -487,7 +489,9 @@ class TorchEngine:
         try:
             while video.frames < len(descent):
                 first = video.frames
-                frames = [descent[i] for i in range(first, min(first + model.batch(model.network.resolution), len(descent)))]
+                frames = [
+                    descent[i] for i in range(first, min(first + model.batch(model.network.resolution), len(descent)))
+                ]
                 recipes = [
                     Recipe.of(Code(
                         array=frame.ws, space="w+", generator=job.generator,

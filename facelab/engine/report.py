@@ -59,10 +59,14 @@ def write(
         if cancel.is_set():
             return
     # Nearest to what the generator knows first; those without a baseline by their loss, after the others.
-    rows.sort(key=lambda row: (math.isnan(row.best_relative()), row.best_relative() if row.zero is not None else row.best))
+    rows.sort(
+        key=lambda row: (math.isnan(row.best_relative()), row.best_relative() if row.zero is not None else row.best)
+    )
     level = max(row.best for row in rows) if job.level is None else job.level
     if job.level is None:
-        notes.append(f"The loss to which times are told, {level:.3g}, is the lowest that all of these photographs reached.")
+        notes.append(
+            f"The loss to which times are told, {level:.3g}, is the lowest that all of these photographs reached."
+        )
     notes.append(
         "The zero face is the face of z = 0, encoded with the same settings from the same start: what the generator knows best. "
         "A photograph at 1 conforms as well as it does; the higher, the less of the photograph the generator knows."

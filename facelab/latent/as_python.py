@@ -21,7 +21,13 @@ WIDTH = 110  # of a line of packed text
 
 
 def as_python(
-    recipe: Recipe, *, num_ws: int, w_dim: int, path: str | None = None, noise: Sequence[Floats] | None = None, title: str = ""
+    recipe: Recipe,
+    *,
+    num_ws: int,
+    w_dim: int,
+    path: str | None = None,
+    noise: Sequence[Floats] | None = None,
+    title: str = "",
 ) -> str:
     """The lines.
 
@@ -36,7 +42,9 @@ def as_python(
         BadArgument: the recipe needs what the API cannot give: a tuned generator, or more noise than lines can hold.
     """
     if recipe.tuning is not None:
-        raise BadArgument("this face was drawn with a generator that was tuned to its photograph, which lines of Python cannot open")
+        raise BadArgument(
+            "this face was drawn with a generator that was tuned to its photograph, which lines of Python cannot open"
+        )
     own = recipe.noise.mode == "own" and any(code.noise for code in recipe.sources)
     if own and noise is None:
         raise BadArgument("give the noise maps that this face is drawn with")
@@ -66,7 +74,12 @@ def as_python(
         body += ["", f"transform = {recipe.transform.matrix().tolist()}  # by which the picture moves, 1 is its width"]
         call.append("transform=transform")
     opened = "facelab.open()" if path is None else f"facelab.open({path!r})"
-    imports = [*(["import base64", "import zlib", ""] if writer.packs else []), "import numpy as np", "from PIL import Image", ""]
+    imports = [
+        *(["import base64", "import zlib", ""] if writer.packs else []),
+        "import numpy as np",
+        "from PIL import Image",
+        "",
+    ]
     imports += ["import facelab", *(["from facelab.latent.spaces import blend"] if writer.blends else [])]
     helper = [
         "", "", "def unpack(shape, text):", '    """float32 of packed text."""',
@@ -168,7 +181,12 @@ class _Writer:
             broadcast(direction.vector, self.num_ws, self.w_dim)  # refused here, not when the lines run
             packed = self.packed(direction.vector)
             rows = f"[{first}:{last}]" if direction.vector.ndim == 2 else ""
-            lines += ["", f"# {_line(direction.name)}: by {use.amount:g} sigmas", f"direction = {packed[0]}", *packed[1:]]
+            lines += [
+                "",
+                f"# {_line(direction.name)}: by {use.amount:g} sigmas",
+                f"direction = {packed[0]}",
+                *packed[1:],
+            ]
             factor = f"np.float32({_number(use.amount)} * {_number(direction.sigma)})"
             lines.append(f"ws[:, {first}:{last}] += direction{rows} * {factor}")
         return lines

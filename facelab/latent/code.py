@@ -63,7 +63,11 @@ def unpack(value: object, name: str = "array") -> Floats:
     packed = expect(value, dict, name)
     shape, kind = packed.get("shape"), next((k for k in _TYPES if k in packed), "f32")
     text = expect(packed.get(kind), str, name)
-    if not isinstance(shape, list) or len(shape) > 3 or not all(type(n) is int and 0 < n <= _MAX_NUMBERS for n in shape):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > 3
+        or not all(type(n) is int and 0 < n <= _MAX_NUMBERS for n in shape)
+    ):
         raise BadArgument(f"{name} has an impossible shape")
     count, size = math.prod(shape), np.dtype(_TYPES[kind]).itemsize
     if count > _MAX_NUMBERS or len(text) != 4 * math.ceil(size * count / 3):
@@ -242,7 +246,11 @@ class Direction(Value):
             raise BadArgument(f"a direction is a vector [C] or [L, C] other than zero, not the shape {vector.shape}")
         if not 0 < self.sigma <= 1e6:
             raise BadArgument("the sigma of a direction is a positive number")
-        for words, what in ((self.name, "a direction's name"), (self.generator, "a generator"), (self.method, "a method")):
+        for words, what in (
+            (self.name, "a direction's name"),
+            (self.generator, "a generator"),
+            (self.method, "a method"),
+        ):
             text(words, what)
         object.__setattr__(self, "vector", vector)
         # 2 and 2.0 are one sigma: the digest is over the text.

@@ -113,10 +113,18 @@ def sefa(material: Material, count: int) -> Found:
 
 METHODS: dict[str, Method] = {
     "pair": Method(pair, "groups", (2, 2), "Between two faces", "From one face to another."),
-    "groups": Method(groups, "groups", (1, 2), "Between two groups", "From the mean of one group of faces to that of another."),
-    "pca": Method(pca, "samples", (0, 0), "Principal components", "The directions in which the faces of W differ most."),
+    "groups": Method(
+        groups, "groups", (1, 2), "Between two groups", "From the mean of one group of faces to that of another."
+    ),
+    "pca": Method(
+        pca, "samples", (0, 0), "Principal components", "The directions in which the faces of W differ most."
+    ),
     "sefa": Method(
-        sefa, "affines", (0, 0), "Factorised weights", "The directions to which the network's layers answer most (SeFa)."
+        sefa,
+        "affines",
+        (0, 0),
+        "Factorised weights",
+        "The directions to which the network's layers answer most (SeFa).",
     ),
 }
 
@@ -153,7 +161,9 @@ def find(
     how = METHODS[method]
     least, most = how.groups
     if not least <= len(material.groups) <= max(most, least) and most:
-        raise BadArgument(f"{how.label.lower()}: give {least if least == most else f'{least} or {most}'} groups of faces")
+        raise BadArgument(
+            f"{how.label.lower()}: give {least if least == most else f'{least} or {most}'} groups of faces"
+        )
     found = how.find(material, count)
     title = name or how.label
     return tuple(
@@ -207,7 +217,9 @@ def sigma_of(vector: npt.ArrayLike, samples: npt.ArrayLike) -> float:
     return spread
 
 
-def amount_of(code: npt.ArrayLike, direction: Direction, w_avg: npt.ArrayLike, layers: tuple[int, int] | None = None) -> float:
+def amount_of(
+    code: npt.ArrayLike, direction: Direction, w_avg: npt.ArrayLike, layers: tuple[int, int] | None = None
+) -> float:
     """How many sigmas a face lies along a direction from the mean of W: the amount whose step comes nearest to it.
 
     Args:

@@ -213,7 +213,9 @@ class _Reader:
             raise self.error(f"there is no function {name!r}; there are {', '.join(_ARGUMENTS)}", node)
         least, most = _ARGUMENTS[name]
         if not least <= len(args) <= most:
-            raise self.error(f"{name} takes {least if least == most else f'{least} to {most}'} values, not {len(args)}", node)
+            raise self.error(
+                f"{name} takes {least if least == most else f'{least} to {most}'} values, not {len(args)}", node
+            )
         if name == "seed":
             match args[0]:
                 case ast.Constant(value=int() as seed) if type(seed) is int and seed < 2**32:
@@ -246,7 +248,9 @@ def _whole(node: ast.expr) -> int | None:
     match node:
         case ast.Constant(value=int() as number) if type(number) is int and number < 1000:
             return number
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as number)) if type(number) is int and number < 1000:
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as number)) if (
+            type(number) is int and number < 1000
+        ):
             return -number
     return None
 
@@ -354,7 +358,7 @@ class _Walker:
                 return a * b
             case ast.Pow(), float(), float():
                 return self._power(a, b, node)
-            case (ast.Add() | ast.Sub()), _, _:
+            case ((ast.Add() | ast.Sub()), _, _):
                 raise self.error("a face and a number cannot be added; multiply, or add a face", node.right)
             case ast.Mult(), _, _:
                 raise self.error("two faces cannot be multiplied; one of the two has to be a number", node.right)

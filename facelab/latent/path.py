@@ -104,7 +104,8 @@ def slerp(a: npt.ArrayLike, b: npt.ArrayLike, t: float) -> Floats:
         unit_a, unit_b = start / length_a, end / length_b
         # By the half-angle, which stays exact for nearly equal and nearly opposite codes.
         half = np.arctan2(
-            np.linalg.norm(unit_a - unit_b, axis=-1, keepdims=True), np.linalg.norm(unit_a + unit_b, axis=-1, keepdims=True)
+            np.linalg.norm(unit_a - unit_b, axis=-1, keepdims=True),
+            np.linalg.norm(unit_a + unit_b, axis=-1, keepdims=True),
         )
         angle = 2 * half
         curve = (np.sin((1 - t) * angle) * unit_a + np.sin(t * angle) * unit_b) / np.sin(angle)
@@ -298,7 +299,9 @@ class Morph:
         count = max(len(a.strength), len(b.strength))
         one, two = (s * count if len(s) == 1 else s for s in (a.strength, b.strength))
         if len(one) != len(two):
-            raise BadArgument(f"the faces of a morph have {len(one)} and {len(two)} noise strengths; give as many for each")
+            raise BadArgument(
+                f"the faces of a morph have {len(one)} and {len(two)} noise strengths; give as many for each"
+            )
         # "none" is the other's noise at strength 0.
         if a.mode == "none":
             a, number, one = b, after, (0.0,) * count
@@ -408,5 +411,7 @@ def deform_loop(
         direction = numbers.randn(ws.shape[1]).astype(np.float32)
         phase = numbers.uniform(0, 2 * math.pi)
         # sqrt(2) makes the root mean square of a sine 1.
-        moved[layer] += np.float32(amount * w_std * math.sqrt(2) * (math.sin(angle + phase) - math.sin(phase))) * direction
+        moved[layer] += (
+            np.float32(amount * w_std * math.sqrt(2) * (math.sin(angle + phase) - math.sin(phase))) * direction
+        )
     return moved

@@ -103,7 +103,9 @@ class Plane(Value):
             BadArgument: the code has another generator or size, or only one of the two lies in Z.
         """
         if code.generator != self.generator or (code.space == "z") != (self.space == "z"):
-            raise BadArgument(f"a face in {code.space} has no place on a plane in {self.space}, or belongs to another generator")
+            raise BadArgument(
+                f"a face in {code.space} has no place on a plane in {self.space}, or belongs to another generator"
+            )
         array = code.array.mean(0) if code.space == "w+" and self.space == "w" else code.array
         if array.shape not in (self.origin.array.shape, self.origin.array.shape[-1:]):
             raise BadArgument(f"a code of the shape {array.shape} has no place on a plane of {self.origin.array.shape}")

@@ -76,7 +76,9 @@ class Transform:
     degrees: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in zip(("x", "y", "degrees"), _floats((self.x, self.y, self.degrees), "a transform"), strict=True):
+        for name, value in zip(
+            ("x", "y", "degrees"), _floats((self.x, self.y, self.degrees), "a transform"), strict=True
+        ):
             object.__setattr__(self, name, value)
 
     def matrix(self) -> Floats:

@@ -96,6 +96,9 @@ def ticks(low: float, high: float, most: int) -> list[float]:
     steps = (1, 2, 3, 5, 7) if per_decade >= 8 else (1, 2, 5) if per_decade >= 3 else (1,)
     every = max(1, math.ceil(span / most))
     places = [
-        decade + math.log10(step) for decade in range(math.floor(low), math.ceil(high) + 1) if decade % every == 0 for step in steps
+        decade + math.log10(step)
+        for decade in range(math.floor(low), math.ceil(high) + 1)
+        if decade % every == 0
+        for step in steps
     ]
     return [place for place in places if low - 1e-9 <= place <= high + 1e-9]

@@ -171,7 +171,9 @@ class Report:
         if row.zero is not None:
             said.append(f"{row.best_relative():.3g} times the zero face")
         if row.identity is not None:
-            said.append(f"identity {row.identity:.2f}, " + ("one person" if row.identity < self.same else "two persons"))
+            said.append(
+                f"identity {row.identity:.2f}, " + ("one person" if row.identity < self.same else "two persons")
+            )
         return (
             f'<figure><img alt="photograph" src="{_data(row.target)}">{found}'
             f"<figcaption><b>{escape(row.name)}</b><br>{escape(', '.join(said))}</figcaption></figure>"
@@ -225,7 +227,9 @@ def _plot(lines: Sequence[_Line], title: str) -> str:
         )
     parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">step</text>')
     parts.append(f'<text x="{_LEFT + 6}" y="{_TOP + 12}">{escape(title)}</text>')
-    return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} by step">{"".join(parts)}</svg>'
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)} by step">{"".join(parts)}</svg>'
+    )
 
 
 def _colour(share: float) -> str:

@@ -293,7 +293,9 @@ class _Delegate(QStyledItemDelegate):
         focused = bool(state & QStyle.StateFlag.State_HasFocus)
         if here or focused or state & QStyle.StateFlag.State_MouseOver:
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(QColor(c.accent if here else c.link if focused else c.edge), 2 if here or focused else 1))
+            painter.setPen(
+                QPen(QColor(c.accent if here else c.link if focused else c.edge), 2 if here or focused else 1)
+            )
             painter.drawRoundedRect(picture.adjusted(-1, -1, 1, 1), theme.ROUND + 1, theme.ROUND + 1)
         font = painter.font()
         font.setPixelSize(theme.SMALL)

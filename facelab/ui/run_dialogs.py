@@ -142,7 +142,11 @@ class ReportDialog(ExportDialog):
 
     def _encode(self, name: str, settings: ProjectionSettings, target: Pixels) -> None:
         job = Project(
-            run=name, generator=self.rows[0].generator, target=np.ascontiguousarray(target), settings=settings, name=runs.ZERO_NAME
+            run=name,
+            generator=self.rows[0].generator,
+            target=np.ascontiguousarray(target),
+            settings=settings,
+            name=runs.ZERO_NAME,
         )
         job, _ = runs.resumed(self.project, job)
         runs.begin(self.project, job, png_of(image_of(target)))

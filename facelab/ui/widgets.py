@@ -678,7 +678,6 @@ class EmptyState(QWidget):
             column.addWidget(each, 0, Qt.AlignmentFlag.AlignHCenter)
         column.addStretch(1)
 
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         # Where room is short, the sentence and the button matter more than the picture.
         words = self.sentence.heightForWidth(min(self.sentence.maximumWidth(), self.width() - 4 * theme.GRID))

@@ -58,7 +58,9 @@ def main() -> int:
     def told(what: str) -> float:
         times = 1e3 * np.array(timed.times or [0.0])
         p95, p99 = np.quantile(times[times > 0.02], [0.95, 0.99]) if (times > 0.02).any() else (0.0, 0.0)
-        print(f"{what:<34} p95 {p95:5.1f} ms   p99 {p99:5.1f} ms   longest {times.max():6.1f} ms   {len(times):6,} events")
+        print(
+            f"{what:<34} p95 {p95:5.1f} ms   p99 {p99:5.1f} ms   longest {times.max():6.1f} ms   {len(times):6,} events"
+        )
         timed.times.clear()
         return float(p95)
 
@@ -72,7 +74,9 @@ def main() -> int:
             window.resize(1280, 800)
             window.show()
             timed.processEvents()
-            print(f"{FACES:,} faces, {size / 1e6:.0f} MB: on screen after {time.thread_time() - began:.2f} s of the window's thread")
+            print(
+                f"{FACES:,} faces, {size / 1e6:.0f} MB: on screen after {time.thread_time() - began:.2f} s of the window's thread"
+            )
             window.start()
             plane, library = window.panel(PlanePanel), window.panel(LibraryPanel)
             _wait(lambda: window.session.generator is not None and plane.view.wanted() is None)

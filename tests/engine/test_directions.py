@@ -66,15 +66,30 @@ def test_that_each_array_of_a_file_is_called_by_its_name(tmp_path: Path) -> None
         ({"x": np.zeros(C, np.float32)}, "no length"),
         ({"x": np.array(["a", "b"])}, "no array of numbers"),
         (
-            {"vectors": np.ones((2, L, C)), "sigmas": np.ones(3), "layers": np.zeros((2, 2), int), "names": np.array(["a", "b"])},
+            {
+                "vectors": np.ones((2, L, C)),
+                "sigmas": np.ones(3),
+                "layers": np.zeros((2, 2), int),
+                "names": np.array(["a", "b"]),
+            },
             "do not belong together",
         ),
         (
-            {"vectors": np.ones((1, L, C)), "sigmas": np.ones(1), "layers": np.array([[0, L + 1]]), "names": np.array(["a"])},
+            {
+                "vectors": np.ones((1, L, C)),
+                "sigmas": np.ones(1),
+                "layers": np.array([[0, L + 1]]),
+                "names": np.array(["a"]),
+            },
             "this generator has 6",
         ),
         (
-            {"vectors": np.ones((1, L, C)), "sigmas": -np.ones(1), "layers": np.array([[0, L]]), "names": np.array(["a"])},
+            {
+                "vectors": np.ones((1, L, C)),
+                "sigmas": -np.ones(1),
+                "layers": np.array([[0, L]]),
+                "names": np.array(["a"]),
+            },
             "positive",
         ),
     ],

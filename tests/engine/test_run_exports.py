@@ -35,7 +35,9 @@ def engine() -> Iterator[TorchEngine]:
 def model(engine: TorchEngine, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """A small generator whose noise shows, open in the engine."""
     network = nets.build(
-        "stylegan2", {"resolution": SIDE, "channels": [8, 8, 8, 8], "z_dim": 8, "w_dim": 8, "mapping_features": [8]}, seed=1
+        "stylegan2",
+        {"resolution": SIDE, "channels": [8, 8, 8, 8], "z_dim": 8, "w_dim": 8, "mapping_features": [8]},
+        seed=1,
     )
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
@@ -137,7 +139,9 @@ def photo(generator: str, **change: Any) -> EncodedPhoto:
     return EncodedPhoto(**values)
 
 
-def test_that_a_report_is_written_whole_or_not_at_all(engine: TorchEngine, parts: dict[str, Any], tmp_path: Path) -> None:
+def test_that_a_report_is_written_whole_or_not_at_all(
+    engine: TorchEngine, parts: dict[str, Any], tmp_path: Path
+) -> None:
     sha = parts["generator"]
     paths = (tmp_path / "r.html", tmp_path / "r.csv")
     runs = (photo(sha), photo(sha, name="you", recipe=Recipe.of(parts["result"])))

@@ -142,7 +142,14 @@ def opened(engine: Any, folder: Path, network: Any) -> GeneratorInfo:
 def test_that_noise_and_classes_of_another_generator_are_drawn_alike(engine: Any, tmp_path: Path) -> None:
     from facelab import nets
 
-    shape = {"resolution": 16, "channels": [8, 8, 8], "z_dim": 16, "w_dim": 16, "c_dim": 3, "mapping_features": [16, 16]}
+    shape = {
+        "resolution": 16,
+        "channels": [8, 8, 8],
+        "z_dim": 16,
+        "w_dim": 16,
+        "c_dim": 3,
+        "mapping_features": [16, 16],
+    }
     info = opened(engine, tmp_path, nets.build("stylegan2", shape, seed=4))
     noise = tuple(random(*one, by=i) for i, one in enumerate(info.noise_shapes))
     a = Code(array=random(info.num_ws, 16), space="w+", generator=info.sha256, noise=noise)
@@ -168,7 +175,9 @@ def test_that_the_position_of_stylegan3_is_drawn_alike(engine: Any, tmp_path: Pa
 
 def test_that_a_seed_is_written_as_a_person_would(info: GeneratorInfo) -> None:
     lines = as_python(Recipe.of(seed(info, 7)).change(psi=(0.7,)), num_ws=info.num_ws, w_dim=info.w_dim, title="seed 7")
-    assert lines == f'''# seed 7
+    assert (
+        lines
+        == f'''# seed 7
 import numpy as np
 from PIL import Image
 
@@ -184,6 +193,7 @@ ws = g.w_avg + np.float32(0.7) * (ws - g.w_avg)  # truncation psi
 pixels = g.render(ws)  # uint8 [1, H, W, 3]
 Image.fromarray(pixels[0]).save("face.png")
 '''
+    )
 
 
 def test_that_a_file_is_named_by_its_path_and_no_name_becomes_code(info: GeneratorInfo) -> None:

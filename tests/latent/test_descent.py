@@ -64,7 +64,12 @@ def test_that_times_that_are_none_are_refused(change: dict[str, float]) -> None:
 
 
 def test_that_steps_and_codes_that_do_not_go_together_are_refused() -> None:
-    for steps, codes in (((0,), CODES[:1]), ((0, 1), CODES[:1]), ((1, 1), CODES[:2]), ((0, 1), [CODES[0], np.zeros((3, 3))])):
+    for steps, codes in (
+        ((0,), CODES[:1]),
+        ((0, 1), CODES[:1]),
+        ((1, 1), CODES[:2]),
+        ((0, 1), [CODES[0], np.zeros((3, 3))]),
+    ):
         with pytest.raises(BadArgument):
             Descent(steps, codes, None, down=1, rest=0, back=0, fps=10)  # type: ignore[arg-type]
     with pytest.raises(IndexError):

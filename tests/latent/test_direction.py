@@ -137,7 +137,9 @@ def test_that_a_direction_has_the_same_step_in_w_and_in_wplus() -> None:
     w, v = spread(), np.random.RandomState(3).randn(C)
     full = np.repeat(v[None], L, 0)
     np.testing.assert_allclose(
-        full / np.linalg.norm(full) * sigma_of(full, w), np.repeat((v / np.linalg.norm(v))[None], L, 0) * sigma_of(v, w), rtol=1e-5
+        full / np.linalg.norm(full) * sigma_of(full, w),
+        np.repeat((v / np.linalg.norm(v))[None], L, 0) * sigma_of(v, w),
+        rtol=1e-5,
     )
     single = np.zeros((L, C))
     single[2] = v
@@ -178,7 +180,9 @@ def test_that_an_orthogonalised_direction_leaves_the_others_alone(seed: int, cou
 
 
 def test_that_orthogonalising_refuses_what_leaves_nothing() -> None:
-    a, b = (Direction(name=n, vector=v, sigma=1, generator=GENERATOR) for n, v in (("a", np.eye(C)[0]), ("b", np.eye(C)[1])))
+    a, b = (
+        Direction(name=n, vector=v, sigma=1, generator=GENERATOR) for n, v in (("a", np.eye(C)[0]), ("b", np.eye(C)[1]))
+    )
     both = Direction(name="both", vector=np.eye(C)[0] + np.eye(C)[1], sigma=1, generator=GENERATOR)
     with pytest.raises(BadArgument, match="nothing of it is left"):
         orthogonalise(both, [a, b], spread())
@@ -203,9 +207,18 @@ def test_that_layers_are_ranked_by_what_they_move() -> None:
 # -- files --------------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("shape", "count", "each"),
-    [((C,), 1, (C,)), ((1, C), 1, (C,)), ((L, C), 1, (L, C)), ((1, L, C), 1, (L, C)), ((4, L, C), 4, (L, C)), ((9, C), 9, (C,))],
+    [
+        ((C,), 1, (C,)),
+        ((1, C), 1, (C,)),
+        ((L, C), 1, (L, C)),
+        ((1, L, C), 1, (L, C)),
+        ((4, L, C), 4, (L, C)),
+        ((9, C), 9, (C,)),
+    ],
 )
-def test_that_the_usual_shapes_of_direction_files_are_read(shape: tuple[int, ...], count: int, each: tuple[int, ...]) -> None:
+def test_that_the_usual_shapes_of_direction_files_are_read(
+    shape: tuple[int, ...], count: int, each: tuple[int, ...]
+) -> None:
     array = np.random.RandomState(0).randn(*shape)
     found = from_array(array, name="age", generator=GENERATOR, num_ws=L, samples=spread())
     assert len(found) == count
@@ -222,7 +235,15 @@ def test_that_rows_that_are_all_alike_are_one_direction_of_w() -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros(C), np.zeros((0, C)), np.ones(C + 1), np.full(C, np.nan), np.ones((2, 2, 2, C)), np.ones((5000, C)), np.array(["a"] * C)],
+    [
+        np.zeros(C),
+        np.zeros((0, C)),
+        np.ones(C + 1),
+        np.full(C, np.nan),
+        np.ones((2, 2, 2, C)),
+        np.ones((5000, C)),
+        np.array(["a"] * C),
+    ],
 )
 def test_that_arrays_that_are_no_directions_are_refused(array: Floats) -> None:
     with pytest.raises(BadArgument):

@@ -207,7 +207,16 @@ def test_that_a_long_sum_is_computed() -> None:
     np.testing.assert_allclose(result.ws, A, atol=1e-5)
 
 
-@pytest.mark.parametrize("text", ["-" * 1990 + "a", "(" * 90 + "a" + ")" * 90, "a" + "[0:]" * 400, "2" + "**2" * 500 + "*a", "mean(" * 100 + "a" + ")" * 100])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-" * 1990 + "a",
+        "(" * 90 + "a" + ")" * 90,
+        "a" + "[0:]" * 400,
+        "2" + "**2" * 500 + "*a",
+        "mean(" * 100 + "a" + ")" * 100,
+    ],
+)
 def test_that_what_is_too_deep_is_refused(text: str) -> None:
     # Brackets alone are no depth.
     assert (outcome(text)[1] is None) == text.startswith("(")

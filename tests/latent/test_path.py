@@ -52,7 +52,9 @@ def test_that_the_smooth_stepped_sinusoid_rests_at_its_ends_longer_than_the_sinu
         ease("bouncy", 0.5)
 
 
-@pytest.mark.parametrize(("interpolation", "easing", "loop"), list(itertools.product(INTERPOLATIONS, EASINGS, [False, True])))
+@pytest.mark.parametrize(
+    ("interpolation", "easing", "loop"), list(itertools.product(INTERPOLATIONS, EASINGS, [False, True]))
+)
 def test_that_every_path_goes_through_its_keys_exactly(interpolation: str, easing: str, loop: bool) -> None:
     k = keys()
     legs = len(k) if loop else len(k) - 1

@@ -45,7 +45,9 @@ def test_that_a_point_has_the_coordinates_that_it_was_asked_for(u: float, v: flo
     point = p.at(u, v)
     assert point.space == space
     np.testing.assert_allclose(
-        point.array, p.origin.array + u * (p.x.array - p.origin.array) + v * (p.y.array - p.origin.array), atol=1e-3  # type: ignore[union-attr]
+        point.array,
+        p.origin.array + u * (p.x.array - p.origin.array) + v * (p.y.array - p.origin.array),
+        atol=1e-3,  # type: ignore[union-attr]
     )
     assert p.coordinates(point) == (pytest.approx(u, abs=1e-3), pytest.approx(v, abs=1e-3))
 
@@ -81,7 +83,8 @@ def test_that_codes_of_w_and_wplus_find_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [code(1, "z"), code(1, "w", generator="cd" * 32), Code(array=array(0, L + 1, C), space="w+", generator=GENERATOR)]
+    "other",
+    [code(1, "z"), code(1, "w", generator="cd" * 32), Code(array=array(0, L + 1, C), space="w+", generator=GENERATOR)],
 )
 def test_that_faces_from_elsewhere_have_no_place_on_a_plane(other: Code) -> None:
     with pytest.raises(BadArgument):
@@ -119,6 +122,12 @@ def test_that_a_plane_comes_back_from_json() -> None:
         assert again == p
         assert hash(again) == hash(p)
     assert plane() != Plane(origin=code(0), x=code(2), y=code(1))
-    for bad in (None, [], {}, {"origin": code(0).to_json(), "x": 5, "y": {}}, plane().to_json() | {"x": code(1, "w").to_json()}):
+    for bad in (
+        None,
+        [],
+        {},
+        {"origin": code(0).to_json(), "x": 5, "y": {}},
+        plane().to_json() | {"x": code(1, "w").to_json()},
+    ):
         with pytest.raises(BadArgument):
             Plane.from_json(bad)  # type: ignore[arg-type]

@@ -116,7 +116,13 @@ def test_that_a_recipe_comes_back_from_json_equal(recipe: Recipe) -> None:
 
 
 def test_that_numbers_of_any_kind_make_one_recipe() -> None:
-    plain = Recipe(sources=(code(),), weights=((1.0,),), psi=(1.0,), noise=Noise("seed", 3, (2.0,)), transform=Transform(1.0, 0.0, 90.0))
+    plain = Recipe(
+        sources=(code(),),
+        weights=((1.0,),),
+        psi=(1.0,),
+        noise=Noise("seed", 3, (2.0,)),
+        transform=Transform(1.0, 0.0, 90.0),
+    )
     others = Recipe(
         sources=[code()], weights=[[np.float32(1)]], psi=np.ones(1), noise=Noise("seed", 3, [2]), transform=Transform(1, 0, np.float32(90)),
     )  # fmt: skip

@@ -33,7 +33,9 @@ def test_that_psi_1_is_exact_and_a_copy() -> None:
     np.testing.assert_array_equal(truncate(ws, W_AVG, 0), np.broadcast_to(W_AVG, (L, C)))
 
 
-@pytest.mark.parametrize(("shape", "psi"), [((C + 1,), 1), ((L, C), 1), ((C,), [1, 2]), ((C,), float("nan")), ((C,), np.ones((1, L)))])
+@pytest.mark.parametrize(
+    ("shape", "psi"), [((C + 1,), 1), ((L, C), 1), ((C,), [1, 2]), ((C,), float("nan")), ((C,), np.ones((1, L)))]
+)
 def test_that_psi_and_mean_have_to_fit(shape: tuple[int, ...], psi: object) -> None:
     with pytest.raises(BadArgument):
         truncate(array(0, L, C), np.zeros(shape, np.float32), psi)

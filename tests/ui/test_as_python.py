@@ -22,7 +22,9 @@ Idle = Callable[[], None]
 
 
 @pytest.fixture
-def window(qtbot: QtBot, session: Session, client: Client, engine: fakes.FakeEngine, idle: Idle) -> Iterator[MainWindow]:
+def window(
+    qtbot: QtBot, session: Session, client: Client, engine: fakes.FakeEngine, idle: Idle
+) -> Iterator[MainWindow]:
     made = MainWindow(session, client)
     made.start()
     idle()

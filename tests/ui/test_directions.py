@@ -213,7 +213,9 @@ def test_that_a_direction_is_renamed_where_it_stands_with_its_share_and_its_amou
 def test_that_a_direction_that_holds_others_fixed_is_made_beside_it(
     panel: DirectionsPanel, opened: Session, idle: Idle
 ) -> None:
-    a = Direction(name="a", vector=np.ones(fakes.W_DIM, np.float32) / np.sqrt(fakes.W_DIM), sigma=1.0, generator=fakes.SHA)
+    a = Direction(
+        name="a", vector=np.ones(fakes.W_DIM, np.float32) / np.sqrt(fakes.W_DIM), sigma=1.0, generator=fakes.SHA
+    )
     b, c = direction("b", 0), direction("c", 5)
     for each in (a, b, c):
         opened.project.add_direction(each)

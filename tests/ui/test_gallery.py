@@ -72,7 +72,9 @@ def test_that_axes_have_one_coordinate_and_either_sign(panel: GalleryPanel) -> N
     np.testing.assert_array_equal(shown(grid, 5).sources[0].array, -np.eye(fakes.Z_DIM, dtype=np.float32)[5])
 
 
-def test_that_strips_vary_psi_in_all_layers_and_by_group(qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle) -> None:
+def test_that_strips_vary_psi_in_all_layers_and_by_group(
+    qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle
+) -> None:
     opened.change("psi", psi=(0.7,))
     panel.show_page("psi")
     cells = panel.strips.cells
@@ -85,7 +87,9 @@ def test_that_strips_vary_psi_in_all_layers_and_by_group(qtbot: QtBot, panel: Ga
     assert opened.state.recipe == face(0).change(psi=(0.7,))
 
 
-def test_that_the_three_zero_faces_are_there_by_name(qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle) -> None:
+def test_that_the_three_zero_faces_are_there_by_name(
+    qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle
+) -> None:
     panel.show_page("zeros")
     qtbot.waitUntil(lambda: all(zero.face.pixels is not None for zero in panel._zeros.values()))
     idle()
@@ -123,7 +127,9 @@ def test_that_neighbours_lie_at_the_radius_and_stay_when_one_is_taken(
     qtbot.waitUntil(lambda: shown(grid, 3) != third)
 
 
-def test_that_faces_are_of_the_class_that_is_chosen(qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle) -> None:
+def test_that_faces_are_of_the_class_that_is_chosen(
+    qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle
+) -> None:
     opened.open_generator(replace(fakes.info(), c_dim=3))
     opened.take(Recipe.of(Code.from_seed(1, fakes.Z_DIM, fakes.SHA, 0)))
     panel.show_page("random")

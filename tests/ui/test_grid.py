@@ -45,7 +45,9 @@ def grid(qtbot: QtBot, drawer: Drawer) -> FaceGrid:
     return made
 
 
-@pytest.mark.parametrize(("shown", "resolution", "drawn"), [(64, 128, 64), (70, 128, 64), (90, 128, 128), (96, 1024, 128), (300, 128, 128)])
+@pytest.mark.parametrize(
+    ("shown", "resolution", "drawn"), [(64, 128, 64), (70, 128, 64), (90, 128, 128), (96, 1024, 128), (300, 128, 128)]
+)
 def test_that_faces_are_drawn_in_a_size_that_the_generator_stops_at(shown: int, resolution: int, drawn: int) -> None:
     assert side_for(shown, resolution) == drawn
 
@@ -131,7 +133,10 @@ def test_that_a_face_is_dragged_out_of_the_grid(
 
     def mouse(kind: QEvent.Type, at: QPointF, button: Qt.MouseButton, held: Qt.MouseButton) -> None:
         QApplication.sendEvent(
-            view, QMouseEvent(kind, at, QPointF(view.mapToGlobal(at.toPoint())), button, held, Qt.KeyboardModifier.NoModifier)
+            view,
+            QMouseEvent(
+                kind, at, QPointF(view.mapToGlobal(at.toPoint())), button, held, Qt.KeyboardModifier.NoModifier
+            ),
         )
 
     mouse(QEvent.Type.MouseButtonPress, start, left, left)

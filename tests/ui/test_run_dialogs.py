@@ -65,7 +65,12 @@ def test_that_an_edited_face_finds_the_photograph_that_it_came_from(encoded: Ses
 
 
 def test_that_a_face_is_set_back_where_the_project_says(
-    qtbot: QtBot, encoded: Session, client: Client, parent: QWidget, tmp_path: Path, jobs_of: Callable[[type[Job]], list[PasteBack]]
+    qtbot: QtBot,
+    encoded: Session,
+    client: Client,
+    parent: QWidget,
+    tmp_path: Path,
+    jobs_of: Callable[[type[Job]], list[PasteBack]],
 ) -> None:
     recipe = Recipe.of(code())
     dialog = PasteBackDialog(encoded, client, recipe, "me.jpg", QUAD, parent)
@@ -154,7 +159,9 @@ def test_that_a_baseline_that_fails_brings_the_dialog_back(
         qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
 
 
-def test_that_the_window_offers_both_where_there_is_a_photograph(qtbot: QtBot, encoded: Session, client: Client) -> None:
+def test_that_the_window_offers_both_where_there_is_a_photograph(
+    qtbot: QtBot, encoded: Session, client: Client
+) -> None:
     window = MainWindow(encoded, client)
     window.show()
     window.start()

@@ -289,7 +289,9 @@ class Group(QWidget):
             self._strip.insertWidget(len(self._views), view)
             self._views.append(view)
         if shown:
-            self._panel.submit(Thumbnails(recipes=tuple(shown), resolution=self._panel.small()), partial(self._drawn, shown))
+            self._panel.submit(
+                Thumbnails(recipes=tuple(shown), resolution=self._panel.small()), partial(self._drawn, shown)
+            )
 
     def _drawn(self, recipes: Sequence[Recipe], answer: Answer) -> None:
         if isinstance(answer, Images):
@@ -329,7 +331,9 @@ class DirectionsPanel(Panel):
         self._hover.timeout.connect(self._draw_ends)
 
         self._find = button(
-            "Find directions", tip="By statistics of W, by the network's weights, from faces, or from a file", icon="search"
+            "Find directions",
+            tip="By statistics of W, by the network's weights, from faces, or from a file",
+            icon="search",
         )
         self._menu = QMenu(self._find)
         self._menu.setToolTipsVisible(True)
@@ -354,7 +358,10 @@ class DirectionsPanel(Panel):
             primary=True,
         )
         self._known = button(
-            "Load the known factors", partial(self.find_by, "factor"), tip="What this generator was built from: yaw, age, smile…", primary=True
+            "Load the known factors",
+            partial(self.find_by, "factor"),
+            tip="What this generator was built from: yaw, age, smile…",
+            primary=True,
         )
         self._empty = EmptyState(
             "target",
@@ -372,7 +379,9 @@ class DirectionsPanel(Panel):
             section = self._sections[method] = Section(title, indent=0)
             section.body.setSpacing(2)
             section.hide()
-            remove = tool(f"Remove all of {title.lower()}", "trash", partial(self._remove_all, method), tip="Remove all of these")
+            remove = tool(
+                f"Remove all of {title.lower()}", "trash", partial(self._remove_all, method), tip="Remove all of these"
+            )
             section.extra.addWidget(remove)
             self._column.addWidget(section)
         self._column.addStretch(1)
@@ -425,7 +434,9 @@ class DirectionsPanel(Panel):
         self.without = Group("From", "Drop faces without it; none is the average face", self)
         self.having = Group("To", "Drop faces that have it", self)
         self.called = QLineEdit(placeholderText="Name of the direction", accessibleName="Name of the direction")
-        self._find_between = button("Find", self.find_between, tip="From the mean of the one to the mean of the other", primary=True)
+        self._find_between = button(
+            "Find", self.find_between, tip="From the mean of the one to the mean of the other", primary=True
+        )
         self.called.returnPressed.connect(self.find_between)
         for group in (self.without, self.having):
             group.changed.connect(self._can_find)
@@ -702,7 +713,9 @@ class DirectionsPanel(Panel):
         )  # fmt: skip
 
     def _push(self, text: str, recipe: Recipe | None, do: Do, undo: Do) -> None:
-        self.session.stack.push(DirectionsEdit(self.session, text, replace(self.session.state, recipe=recipe), do, undo))
+        self.session.stack.push(
+            DirectionsEdit(self.session, text, replace(self.session.state, recipe=recipe), do, undo)
+        )
 
     def _keep_shares(self, shares: dict[str, float]) -> None:
         project = self.session.project
@@ -773,15 +786,22 @@ class DirectionsPanel(Panel):
         pca.setToolTip(METHODS["pca"].help)
         sefa = menu.addMenu(METHODS["sefa"].label)
         sefa.setToolTipsVisible(True)
-        for name, layers in [("All layers", None), *((k.capitalize(), v) for k, v in layer_groups(info.family, info.num_ws).items() if v)]:
-            action = sefa.addAction(name, partial(self._find_sefa, name, None if layers is None else (layers.start, layers.stop)))
+        for name, layers in [
+            ("All layers", None),
+            *((k.capitalize(), v) for k, v in layer_groups(info.family, info.num_ws).items() if v),
+        ]:
+            action = sefa.addAction(
+                name, partial(self._find_sefa, name, None if layers is None else (layers.start, layers.stop))
+            )
             action.setToolTip(METHODS["sefa"].help)
         menu.addSeparator()
         slots = self.session.state.slots
         pair = menu.addAction("From face A to face B", self._find_pair)
         pair.setToolTip("The faces in the mixer's first two slots")
         pair.setEnabled(slots[0] is not None and slots[1] is not None)
-        menu.addAction("Between groups of faces", self.show_finder).setToolTip("Faces without it, and faces that have it")
+        menu.addAction("Between groups of faces", self.show_finder).setToolTip(
+            "Faces without it, and faces that have it"
+        )
         menu.addSeparator()
         menu.addAction("From a file…", self._ask_file).setToolTip("Directions that others found: .npz, .npy, .pt")
         save = menu.addAction("Save all to a file…", self._ask_save)
@@ -876,7 +896,9 @@ class DirectionsPanel(Panel):
 class HoldDialog(QDialog):
     """Which other directions a direction is to leave alone."""
 
-    def __init__(self, direction: Direction, others: Sequence[Direction], used: set[Direction], parent: QWidget) -> None:
+    def __init__(
+        self, direction: Direction, others: Sequence[Direction], used: set[Direction], parent: QWidget
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Hold others fixed: {direction.name}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -885,7 +907,9 @@ class HoldDialog(QDialog):
         for other in self.others:
             item = QListWidgetItem(f"{other.name}   ({SECTIONS[section_of(other)].lower()})")
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Checked if other in used or len(self.others) == 1 else Qt.CheckState.Unchecked)
+            item.setCheckState(
+                Qt.CheckState.Checked if other in used or len(self.others) == 1 else Qt.CheckState.Unchecked
+            )
             self.list.addItem(item)
         note = quiet(
             f"A new direction is made of {direction.name}, from which everything is taken away that moves along those checked here.",

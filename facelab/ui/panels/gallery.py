@@ -75,7 +75,10 @@ class GalleryPanel(FacesPanel):
     title: ClassVar[str] = "Gallery"
     area: ClassVar = "centre"
     hint: ClassVar[str] = "Random faces, axes of Z, strips over psi, the faces at zero, neighbours"
-    keys: ClassVar = (("Arrow keys, Enter", "Go through the faces, take one"), ("Right click on a face", "What can be done with it"))
+    keys: ClassVar = (
+        ("Arrow keys, Enter", "Go through the faces, take one"),
+        ("Right click on a face", "What can be done with it"),
+    )
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)
@@ -126,7 +129,11 @@ class GalleryPanel(FacesPanel):
             row.addWidget(choice)
         self.choices.idClicked.connect(lambda index: self.show_page(list(PAGES)[index]))
         row.addSpacing(theme.GRID)
-        self._tools: dict[str, QWidget] = {"random": self._random_tools(), "axes": self._axes_tools(), "near": self._near_tools()}
+        self._tools: dict[str, QWidget] = {
+            "random": self._random_tools(),
+            "axes": self._axes_tools(),
+            "near": self._near_tools(),
+        }
         for widget in self._tools.values():
             row.addWidget(widget, 1)
             widget.hide()
@@ -163,7 +170,9 @@ class GalleryPanel(FacesPanel):
         self.first.setAccessibleName("First seed")
         self.first.setToolTip("The seed of the first face")
         self.first.valueChanged.connect(lambda _: self._show_random())
-        return self._tool_row(quiet("from seed"), self.first, tool("Other seeds", "shuffle", self.shuffle, tip="Begin at another seed"))
+        return self._tool_row(
+            quiet("from seed"), self.first, tool("Other seeds", "shuffle", self.shuffle, tip="Begin at another seed")
+        )
 
     def _axes_tools(self) -> QWidget:
         signs = QButtonGroup(self)
@@ -188,7 +197,9 @@ class GalleryPanel(FacesPanel):
         self.radius.setMinimumWidth(140)
         self.radius.setMaximumWidth(260)
         self.radius.changed.connect(lambda _: self._show_near())
-        return self._tool_row(self.radius, tool("Other neighbours", "shuffle", self._other_neighbours, tip="Others at the same distance"))
+        return self._tool_row(
+            self.radius, tool("Other neighbours", "shuffle", self._other_neighbours, tip="Others at the same distance")
+        )
 
     # -- what is shown --
     @property
@@ -289,7 +300,9 @@ class GalleryPanel(FacesPanel):
 
     # -- psi --
     def _show_strips(self, now: Recipe, info: GeneratorInfo) -> None:
-        groups = {"all layers": range(info.num_ws)} | {k: v for k, v in layer_groups(info.family, info.num_ws).items() if v}
+        groups = {"all layers": range(info.num_ws)} | {
+            k: v for k, v in layer_groups(info.family, info.num_ws).items() if v
+        }
         base = psi_by_layer(now.psi, info.num_ws, now.cutoff)
         faces = []
         for rows in groups.values():
@@ -302,7 +315,9 @@ class GalleryPanel(FacesPanel):
             faces.append(line)
         names = list(groups)
         if len(self.strips.cells) != len(groups):
-            self.strips.set_heads([_head(f"{psi:g}".replace("-", "−")) for psi in PSIS], [_head(name) for name in names])
+            self.strips.set_heads(
+                [_head(f"{psi:g}".replace("-", "−")) for psi in PSIS], [_head(name) for name in names]
+            )
         self.strips.fill(faces, lambda row, column: f"psi {PSIS[column]:g} in {names[row]}")
 
     # -- zeros --

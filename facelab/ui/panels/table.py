@@ -199,7 +199,10 @@ class TablePanel(FacesPanel):
                 return
         code = self._codes
         self.matrix.fill(
-            [[crossed(c, code[c.digest], code[r.digest], table.layers, info.num_ws) for c in table.columns] for r in table.rows],
+            [
+                [crossed(c, code[c.digest], code[r.digest], table.layers, info.num_ws) for c in table.columns]
+                for r in table.rows
+            ],
             _cell,
         )
 
