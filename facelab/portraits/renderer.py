@@ -158,13 +158,13 @@ void main() {
         t = min(t, texelFetch(approach, clamp(cell + ivec2(i, j), ivec2(0), last), 0).x);
     kept = vec4(MISS, 1.0, 1.0, -1.0);
     vec3 c = background(uv);
-    if (t < MISS) t = march(origin, direction, t - 0.03, 24);
-    if (t < FAR) {
+    if (t < MISS) t = march(origin, direction, t - 0.03, 40);
+    if (t < MISS) {
         vec3 p = origin + direction * t, n = surface_normal(p);
         float ao = occlusion(p, n), lit = dot(n, KEY) > -0.35 ? soft_shadow(p + 0.012 * n, KEY) : 0.0, material;
         c = surface_colour(p, direction, ao, lit, n, material);
         kept = vec4(t, ao, lit, material);
-    } else t = MISS;
+    }
 #ifdef WITH_GLASSES
     c = through_lenses(origin, direction, t, c);
 #endif
@@ -196,16 +196,16 @@ void main() {
             vec3 origin, direction, c = background(at); camera(at, origin, direction);
             float t = MISS;
             if (nearest < MISS) {
-                t = march(origin, direction, nearest - 0.06, 14);
+                t = march(origin, direction, nearest - 0.06, 32);
                 vec3 p = origin + direction * t;
-                if (t < FAR && scene(p) < 0.03) {
+                if (t < MISS) {
                     float ao = 0.0, lit = 0.0, total = 0.0, material;
                     for (int i = 0; i < 5; i++) {
                         float share = (i == 0 ? 1.0 : 0.5) * exp(-14.0 * abs(around[i].x - t)) + 1e-7;
                         ao += share * around[i].y; lit += share * around[i].z; total += share;
                     }
                     c = surface_colour(p, direction, ao / total, lit / total, surface_normal(p), material);
-                } else t = MISS;
+                }
             }
 #ifdef WITH_GLASSES
             c = through_lenses(origin, direction, t, c);
