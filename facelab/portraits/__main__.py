@@ -75,6 +75,7 @@ def _train(args: argparse.Namespace) -> None:
     import torch
 
     from facelab.checkpoints import load
+    from facelab.portraits.forward import fastest_precision
     from facelab.portraits.mapping import Readout
     from facelab.portraits.training import Plan, Run
 
@@ -82,7 +83,16 @@ def _train(args: argparse.Namespace) -> None:
     if (args.start is None) != (args.directions is None):
         raise BadArgument("--start and --directions belong together: a generator and the directions of its factors.")
     start = (load(args.start).network, Readout.load(args.directions)) if args.start else None
-    run = Run(args.resume, args.pictures, Plan(seed=args.seed, rate=args.rate), start)
+    precision = str(fastest_precision()).removeprefix("torch.")
+    plan = Plan(
+        seed=args.seed,
+        rate=args.rate,
+        precision=precision,
+        muon=not args.adam,
+        slope_share=args.slopes,
+        batch=args.batch,
+    )
+    run = Run(args.resume, args.pictures, plan, start)
     run.train(args.minutes)
 
 
@@ -91,9 +101,10 @@ def _encoder(args: argparse.Namespace) -> None:
     import torch
 
     from facelab.portraits.encoding import EncoderRun
+    from facelab.portraits.forward import fastest_precision
 
     torch.set_num_threads(args.threads)
-    run = EncoderRun(args.resume, args.pictures, args.seed)
+    run = EncoderRun(args.resume, args.pictures, args.seed, fastest_precision())
     if args.minutes:
         run.train(args.minutes)
     if args.export:
@@ -154,6 +165,11 @@ def main(argv: list[str] | None = None) -> int:
     train.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="what `render` fills")
     train.add_argument("--threads", type=int, default=1)
     train.add_argument("--rate", type=float, default=0.002, help="base learning rate of a new run")
+    train.add_argument("--batch", type=int, default=8, help="pictures per step of a new run")
+    train.add_argument("--adam", action="store_true", help="a new run learns its convolutions by Adam, not by Muon")
+    train.add_argument(
+        "--slopes", type=float, default=0.75, help="weight of slopes in the loss of a new run: crispness"
+    )
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--start", type=Path, metavar="GENERATOR", help="weights that a new run begins with")
     train.add_argument("--directions", type=Path, metavar="NPZ", help="the directions of that generator")

@@ -41,16 +41,23 @@ def r_squared(answer: Tensor, truth: Tensor) -> Tensor:
 class EncoderRun:
     """A training run of the encoder in a folder; ``encoder.pt`` in it is resumed.
 
+    Args:
+        folder: of the run.
+        pictures: folder that ``dataset.render`` fills.
+        seed: of the initial weights and of the order of pictures.
+        precision: of the convolutions, see ``forward.fastest_precision``.
+
     Raises:
         TrainingError: the state is damaged or of another teacher.
     """
 
-    def __init__(self, folder: Path, pictures: Path, seed: int = 0) -> None:
+    def __init__(self, folder: Path, pictures: Path, seed: int = 0, precision: torch.dtype = torch.float32) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.precision = precision
         self.path, self.pictures, self.seed = folder / "encoder.pt", Pictures(pictures), seed
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.encoder = Encoder(NAMES)
+            self.encoder = Encoder(NAMES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.encoder).requires_grad_(False)
         self.optimiser = torch.optim.AdamW(self.encoder.parameters(), lr=RATE, weight_decay=1e-3, betas=(0.9, 0.99))
         self.seen, self.cpu_seconds = 0, 0.0
@@ -114,8 +121,10 @@ class EncoderRun:
     def step(self, phi: np.ndarray, pictures: np.ndarray, rate: float, rng: torch.Generator) -> float:
         """One step on one batch; the mean squared error of phi."""
         # Shares beyond the ends are drawn as the ends: nothing in the picture tells them apart.
-        error = self.encoder(disturb(to_signed(pictures), rng)) - torch.from_numpy(phi)
-        loss = error.square().mean()
+        images = disturb(to_signed(pictures), rng).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
+            answer = self.encoder(images)
+        loss = (answer.float() - torch.from_numpy(phi)).square().mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.encoder.parameters(), 2.0)

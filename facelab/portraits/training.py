@@ -30,7 +30,9 @@ from facelab.nets import Network, build
 from facelab.nets.ops import Dense
 from facelab.portraits.dataset import HELD_OUT, Pictures, read
 from facelab.portraits.factors import GROUP, TEACHER_VERSION, K
+from facelab.portraits.forward import draw
 from facelab.portraits.mapping import Readout, owner_layers
+from facelab.portraits.optimiser import Muon
 
 CHANNEL_BASE, CHANNEL_MAX = 4096, 128
 SAVE_EVERY = 240.0  # seconds between checkpoints
@@ -50,8 +52,11 @@ class Plan:
         resolution: pixels per side of pictures and network.
         channel_base, channel_max: feature maps of a block: min(base / size, max).
         batch: pictures per step.
-        rate: Adam's base learning rate; see ``_MULTIPLIER``.
+        rate: base learning rate; see ``_multiplier``.
         seed: of the initial weights and of the order of pictures.
+        precision: "float32" or "bfloat16", of the feature maps; see ``forward.fastest_precision``.
+        muon: convolutions learn by Muon instead of Adam.
+        slope_share: weight of slopes in the loss; see ``picture_loss``.
     """
 
     resolution: int = 128
@@ -60,6 +65,9 @@ class Plan:
     batch: int = 8
     rate: float = 0.002
     seed: int = 0
+    precision: str = "float32"
+    muon: bool = True
+    slope_share: float = 0.75
 
     @property
     def channels(self) -> list[int]:
@@ -129,13 +137,18 @@ def _multiplier(name: str) -> float:
     return 3.5 if ".affine." in name else 4.0
 
 
-def _optimiser(network: Network) -> torch.optim.Adam:
+def _optimisers(network: Network, muon: bool) -> list[torch.optim.Optimizer]:
     groups: dict[float, list[nn.Parameter]] = {}
+    convolutions: list[nn.Parameter] = []
     for name, parameter in network.synthesis.named_parameters():
-        groups.setdefault(_multiplier(name), []).append(parameter)
-    return torch.optim.Adam(
+        if muon and "conv" in name and parameter.ndim == 4:
+            convolutions.append(parameter)
+        else:
+            groups.setdefault(_multiplier(name), []).append(parameter)
+    adam = torch.optim.Adam(
         [{"params": group, "multiplier": m} for m, group in sorted(groups.items())], lr=1e-3, betas=(0.9, 0.99)
     )
+    return [adam, Muon([{"params": convolutions, "multiplier": 4.0}])] if muon else [adam]
 
 
 def face_weights(resolution: int) -> Tensor:
@@ -236,11 +249,13 @@ class Run:
             adopt(self.network, *start)
         self.network.synthesis.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimiser = _optimiser(self.network)
+        self.optimisers = _optimisers(self.network, self.plan.muon)
+        self._precision = getattr(torch, self.plan.precision)
         if state is not None:
             self.network.synthesis.load_state_dict(state["synthesis"])
             self.average.synthesis.load_state_dict(state["average"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(stored)
             self.progress = Progress(**json.loads(state["progress"]))
         for name, mask in owner_masks(self.network).items():
             weight: Any = style(self.network, name).weight
@@ -271,7 +286,7 @@ class Run:
                 {
                     "teacher": TEACHER_VERSION, "plan": asdict(self.plan), "progress": json.dumps(asdict(self.progress)),
                     "synthesis": self.network.synthesis.state_dict(), "average": self.average.synthesis.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
+                    "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
                 },
                 temporary,
             )  # fmt: skip
@@ -281,13 +296,15 @@ class Run:
     def step(self, phi: np.ndarray, pictures: np.ndarray, rate: float, apart: float, rng: torch.Generator) -> float:
         """One step of Adam on one batch; the loss."""
         ws = spread(torch.from_numpy(phi), self.network.num_ws, apart, rng)
-        loss = picture_loss(self.network.synthesize(ws, noise="none"), to_signed(pictures), self._weights)
-        self.optimiser.zero_grad(set_to_none=True)
+        drawn = draw(self.network, ws, self._precision)
+        loss = picture_loss(drawn, to_signed(pictures), self._weights, self.plan.slope_share)
+        self.network.synthesis.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.synthesis.parameters(), 2.0)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["multiplier"]
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["multiplier"]
+            optimiser.step()
         keep = min(0.999, (self.progress.steps + 1) / (self.progress.steps + 20))
         with torch.no_grad():
             for mean, now in zip(self.average.synthesis.parameters(), self.network.synthesis.parameters(), strict=True):
