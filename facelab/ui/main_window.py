@@ -80,11 +80,8 @@ NOTE_MS = 6000  # how long a note stays in the status line
 LAYOUT_VERSION = 1  # of the docks' saved state; one of another version is not restored
 FIRST_SIZE = QSize(1280, 800)
 MIDDLE = QSize(520, 240)  # the smallest middle
-LEFT, RIGHT, BOTTOM = (
-    216,
-    376,
-    168,
-)  # px, of the dock areas at first, in the smallest window; wider ones give them a share
+# Of the dock areas at first, in px, in the smallest window; a wider one gives them a share.
+LEFT, RIGHT, BOTTOM = 216, 376, 168
 
 log = logging.getLogger(__name__)
 
@@ -373,11 +370,11 @@ class MainWindow(QMainWindow):
         themes = view.addMenu("&Theme")
         self._themes = QActionGroup(self)
         for name, text in (("dark", "&Dark"), ("light", "&Light"), ("system", "As the &system")):
-            action = make = self._action(text, partial(self._set_theme, name))
+            action = self._action(text, partial(self._set_theme, name))
             action.setCheckable(True)
             action.setChecked(self.session.settings.theme == name)
             action.setData(name)
-            self._themes.addAction(make)
+            self._themes.addAction(action)
             themes.addAction(action)
         view.addAction(self.reset_layout)
         menu(
@@ -503,13 +500,6 @@ class MainWindow(QMainWindow):
         self._measure = QTimer(self, interval=MEMORY_MS)
         self._measure.timeout.connect(self._show_memory)
         self._measure.start()
-        info = self.session.generator
-        self._label_action.setVisible(info is not None and info.c_dim > 0)
-        if info is not None and info.c_dim > 0:
-            self.label.blockSignals(True)
-            self.label.setRange(0, info.c_dim - 1)
-            self.label.setValue(self.session.label or 0)
-            self.label.blockSignals(False)
         self._show_memory()
 
     def note(self, text: str) -> None:
@@ -554,9 +544,16 @@ class MainWindow(QMainWindow):
         self.seed.blockSignals(True)
         self.seed.setValue(seed)
         self.seed.blockSignals(False)
+        info = self.session.generator
+        classes = 0 if info is None else info.c_dim
+        self._label_action.setVisible(classes > 0)
+        self.label.blockSignals(True)
+        self.label.setRange(0, max(classes - 1, 0))
+        self.label.setValue(self.session.label or 0)
+        self.label.blockSignals(False)
         for action in self._need_face:
-            action.setEnabled(recipe is not None and self.session.generator is not None)
-        self.seed.setEnabled(recipe is not None and self.session.generator is not None)
+            action.setEnabled(recipe is not None and info is not None)
+        self.seed.setEnabled(recipe is not None and info is not None)
         self._show_memory()
 
     def _follow(self, recipe: Recipe | None) -> None:
@@ -748,7 +745,7 @@ class MainWindow(QMainWindow):
         elif mime.hasImage():
             self._open_image(QImage(mime.imageData()))
         else:
-            self.note("There is no face, picture or file to paste")
+            self.note("There is no face, picture or file in it that facelab can take")
             return False
         return True
 

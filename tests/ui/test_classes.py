@@ -51,14 +51,18 @@ def test_that_a_generator_without_classes_has_none_to_choose(qtbot: QtBot, opene
 
 
 def test_that_the_window_offers_the_classes_of_a_conditional_generator(
-    qtbot: QtBot, conditional: Session, client: Client
+    qtbot: QtBot, session: Session, client: Client, engine: fakes.FakeEngine
 ) -> None:
-    window = MainWindow(conditional, client)
+    window = MainWindow(session, client)
     qtbot.addWidget(window, before_close_func=lambda _: client.close())
     window.show()
+    assert not window._label_action.isVisible()
+    engine.open.add(fakes.SHA)
+    session.open_generator(replace(fakes.info(), c_dim=10))  # comes after the window, as it does when facelab starts
     assert window._label_action.isVisible()
     assert (window.label.minimum(), window.label.maximum()) == (0, 9)
     window.label.setFocus()
     qtbot.keyClick(window.label, Qt.Key.Key_Up)
-    recipe = conditional.state.recipe
-    assert recipe == Recipe.of(Code.from_seed(0, fakes.Z_DIM, fakes.SHA, 1))
+    assert session.state.recipe == Recipe.of(Code.from_seed(0, fakes.Z_DIM, fakes.SHA, 1))
+    session.stack.undo()
+    assert window.label.value() == 0
