@@ -204,6 +204,7 @@ QCheckBox::indicator:hover, QRadioButton::indicator:hover { border-color: $link;
 QCheckBox::indicator:focus, QRadioButton::indicator:focus { border: 2px solid $link; width: 12px; height: 12px; }
 QCheckBox::indicator:disabled, QRadioButton::indicator:disabled { border-color: $control; background: $panel; }
 QCheckBox:disabled, QRadioButton:disabled { color: $faint; }
+QDialogButtonBox, QMessageBox { dialogbuttonbox-buttons-have-icons: 0; }
 QGroupBox { border: none; margin-top: 20px; font-weight: 600; }
 QGroupBox::title { subcontrol-origin: margin; left: 0; color: $quiet; }
 QSplitter::handle { background: $ground; }
