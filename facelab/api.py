@@ -307,6 +307,8 @@ def encode(
     seed: int = 303,
     face: int = 0,
     crop: tuple[float, float, float, float] | None = None,
+    upsample: int = 0,
+    detector: str = "hog",
     **settings: Any,
 ) -> Encoding:
     """Find the code that draws a picture, by gradient descent.
@@ -322,6 +324,7 @@ def encode(
         seed: of every random number; the same seed gives the same result on the same machine.
         face: which face of the photograph, the largest is 0.
         crop: instead of finding a face: x and y of the centre, side in pixels, and degrees clockwise.
+        upsample, detector: how faces are sought, see `facelab.faces.detect.find_faces`.
         settings: other fields of ``jobs.ProjectionSettings``, by name.
 
     Raises:
@@ -349,7 +352,7 @@ def encode(
         target = read_only(photo.copy())
     else:
         name = Path(photo).stem
-        pixels, notes = cut_out(photo, generator.resolution, face, crop)
+        pixels, notes = cut_out(photo, generator.resolution, face, crop, upsample, detector)
         target = read_only(pixels)
     job = Project(
         run="api", generator=generator.sha256, target=target, settings=values, name=name, every_step=True
@@ -362,6 +365,8 @@ def cut_out(
     size: int,
     face: int = 0,
     crop: tuple[float, float, float, float] | None = None,
+    upsample: int = 0,
+    detector: str = "hog",
 ) -> tuple[Pixels, list[str]]:
     """A face of a photograph as FFHQ would cut it, uint8 [size, size, 3], and what to know of it, a sentence each.
 
@@ -373,7 +378,7 @@ def cut_out(
         x, y, side, angle = crop
         quad = align.quad_at((x, y), side, angle)
     else:
-        faces = find_faces(opened)
+        faces = find_faces(opened, upsample, detector)
         if not 0 <= face < len(faces):
             raise BadArgument(
                 f"{opened.name!r} shows {len(faces)} face{'s' * (len(faces) > 1)}, numbered from 0, the largest; "

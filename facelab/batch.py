@@ -90,6 +90,8 @@ def encode_photos(
     face: int = 0,
     crop: Crop | None = None,
     mask: bool = False,
+    upsample: int = 0,
+    detector: Literal["hog", "cnn"] = "hog",
 ) -> Iterator[Told]:
     """Encode photographs, and write everything into the project as it comes.
 
@@ -102,6 +104,7 @@ def encode_photos(
         face: which face of a photograph, the largest is 0.
         crop: instead of finding a face: x and y of the centre, side in pixels, degrees clockwise.
         mask: compare the face itself only, the hull of its landmarks.
+        upsample, detector: how faces are sought, see `facelab.faces.detect.find_faces`.
 
     Yields:
         What happens. A photograph that cannot be encoded is told as "failed", and the next one follows.
@@ -113,7 +116,7 @@ def encode_photos(
     network = model.network
     check(settings, network.num_ws)
     project.note_generator(model.sha256, model.path, model.name, family=network.family, resolution=network.resolution)
-    batch = _Batch(project, engine, model, settings, cancel, face, crop, mask)
+    batch = _Batch(project, engine, model, settings, cancel, face, crop, mask, upsample, detector)
     todo: list[Path | RunRow] = [*photos] or [*batch.unfinished()]
     for number, work in enumerate(todo, 1):
         if cancel.is_set():
@@ -160,10 +163,11 @@ def encode_zeros(
 class _Batch:
     def __init__(
         self, project: ProjectFile, engine: TorchEngine, model: Model, settings: ProjectionSettings, cancel: threading.Event,
-        face: int = 0, crop: Crop | None = None, mask: bool = False,
+        face: int = 0, crop: Crop | None = None, mask: bool = False, upsample: int = 0, detector: Literal["hog", "cnn"] = "hog",
     ) -> None:  # fmt: skip
         self._project, self._engine, self._model, self._settings = project, engine, model, settings
         self._cancel, self._face, self._crop, self._mask = cancel, face, crop, mask
+        self._upsample, self._detector = upsample, detector
         self._desk = Desk()
         self._known = {row.id: row for row in project.runs()}
 
@@ -273,7 +277,9 @@ class _Batch:
         except (OSError, ValueError):
             return ""
         settings = runs.settings_json(self._settings)
-        return digest_of([digest, self._model.sha256, settings, self._face, self._crop, self._mask])
+        # The plain search is left out: runs of before there was another keep their names.
+        search = [] if (self._upsample, self._detector) == (0, "hog") else [self._upsample, self._detector]
+        return digest_of([digest, self._model.sha256, settings, self._face, self._crop, self._mask, *search])
 
     def _cut(self, photo: Path) -> tuple[Cropped, Pixels | None]:
         """A face of a photograph, cut out as FFHQ's were, and the mask where one is wanted."""
@@ -282,7 +288,9 @@ class _Batch:
             x, y, side, angle = self._crop
             quad = frozen(quad_at((x, y), side, angle), "the crop")
         else:
-            (opened,) = self._desk_answers(OpenPhoto(path=photo), PhotoOpened)
+            (opened,) = self._desk_answers(
+                OpenPhoto(path=photo, upsample=self._upsample, detector=self._detector), PhotoOpened
+            )
             if not opened.faces:
                 raise NoFaceFound(opened.message)
             if self._face >= len(opened.faces):

@@ -57,10 +57,11 @@ from facelab.jobs import (
     WriteLatents,
     Written,
 )
-from facelab.latent.code import Code
+from facelab.latent.code import Code, Floats
 from facelab.latent.path import EASINGS, INTERPOLATIONS
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Noise, Recipe, Transform
+from facelab.latent.spaces import layer_groups
 
 if TYPE_CHECKING:  # torch is only loaded by a command that draws
     from facelab.engine.engine import TorchEngine
@@ -117,16 +118,57 @@ def _render(options: argparse.Namespace, keep: Keep) -> None:
         faces = [*options.faces, *map(str, options.seed or ())]
         recipes = [_styled(_face(engine, model, face, options), options, model) for face in faces]
         paths = _targets(options.output, faces)
-        if _is_latents(paths[0]):
-            for recipe, path in zip(recipes, paths, strict=True):
-                _work(engine, WriteLatents(recipes=(recipe,), path=path), options)
-                keep(f"{path} is whole")
-        else:
-            job = ExportPictures(recipes=tuple(recipes), paths=tuple(paths), scale=options.scale)
-            for answer in _answers(engine, job, options):
-                if isinstance(answer, Written):
-                    keep(f"the pictures up to {answer.path} are whole")
+        _draw(engine, recipes, paths, options, keep)
     _told(options, paths)
+
+
+def _draw(
+    engine: TorchEngine, recipes: Sequence[Recipe], paths: Sequence[Path], options: argparse.Namespace, keep: Keep
+) -> None:
+    """Write faces as pictures, or as codes where the names say so."""
+    if _is_latents(paths[0]):
+        for recipe, path in zip(recipes, paths, strict=True):
+            _work(engine, WriteLatents(recipes=(recipe,), path=path), options)
+            keep(f"{path} is whole")
+        return
+    job = ExportPictures(recipes=tuple(recipes), paths=tuple(paths), scale=options.scale)
+    for answer in _answers(engine, job, options):
+        if isinstance(answer, Written):
+            keep(f"the pictures up to {answer.path} are whole")
+
+
+def _mix(options: argparse.Namespace, keep: Keep) -> None:
+    if len(options.faces) < 2:
+        raise BadArgument("a mix takes at least two faces")
+    _check_folder(options.output)
+    with _engine(options) as (engine, model):
+        recipes = [_face(engine, model, face, options) for face in options.faces]
+        codes = [recipe.sources[0] for recipe in recipes]
+        if any(recipe != Recipe.of(code) for recipe, code in zip(recipes, codes, strict=True)):
+            codes = _worked_out(engine, recipes, options)
+        weights = _shares(options, len(codes), model)
+        mixed = Recipe.of(codes[0]).change(sources=tuple(codes), weights=tuple(map(tuple, weights.tolist())))
+        _draw(engine, [_styled(mixed, options, model)], [options.output], options, keep)
+    _told(options, [options.output])
+
+
+def _shares(options: argparse.Namespace, faces: int, model: Model) -> Floats:
+    """How much of each face goes into each layer, [faces, num_ws]: what the options leave open is the first face's; without
+    any all have equal parts."""
+    network = model.network
+    groups = layer_groups(network.family, network.num_ws)
+    given = [(rows, shares) for name, rows in groups.items() if (shares := getattr(options, name)) is not None]
+    given += options.layers or ()
+    others = np.full((faces - 1, network.num_ws), 0.0 if given else 1 / faces, np.float32)
+    for rows, shares in given:
+        if len(shares) != faces - 1:
+            raise BadArgument(
+                f"{len(shares)} share{'s' * (len(shares) > 1)} for {faces} faces; give one for each face but the first"
+            )
+        if max(rows, default=0) >= network.num_ws:
+            raise BadArgument(f"this generator has layers 0 to {network.num_ws - 1}, not {max(rows)}")
+        others[:, list(rows)] = np.asarray(shares, np.float32)[:, None]
+    return np.concatenate([1 - others.sum(0, keepdims=True), others])
 
 
 def _plane(options: argparse.Namespace, keep: Keep) -> None:
@@ -137,9 +179,8 @@ def _plane(options: argparse.Namespace, keep: Keep) -> None:
         plain = all(r.sources[0].space == "z" and r == Recipe.of(r.sources[0]) for r in recipes)
         codes = [r.sources[0] for r in recipes]
         if not plain or options.space == "w+":
-            (answer,) = [a for a in _answers(engine, Resolve(recipes=tuple(recipes)), options) if isinstance(a, Codes)]
             # The noise of one corner would be no other's.
-            codes = [dataclasses.replace(c, noise=None) for c in answer.codes]
+            codes = [dataclasses.replace(c, noise=None) for c in _worked_out(engine, recipes, options)]
         template = _styled(Recipe.of(codes[0]), options, model)
         _work(
             engine,
@@ -204,6 +245,8 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
         options.photos[0],
         face=options.face,
         crop=options.crop,
+        upsample=options.upsample,
+        detector=options.detector,
         **_settings(options),
     )
     for note in run.notes:
@@ -258,8 +301,9 @@ def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
                 _say(f"[{told.number}/{told.total}] {told.name}: {words}")
 
         for told in encode_photos(
-            project, engine, model, photos, settings, cancel, face=options.face, crop=options.crop, mask=options.mask
-        ):
+            project, engine, model, photos, settings, cancel, face=options.face, crop=options.crop, mask=options.mask,
+            upsample=options.upsample, detector=options.detector,
+        ):  # fmt: skip
             if told.event == "step":
                 line.show(told.step, told.steps, f"loss {told.loss:.5f}  {told.name}")
                 continue
@@ -641,6 +685,12 @@ def _face(engine: TorchEngine, model: Model, face: str, options: argparse.Namesp
     raise BadArgument(f"{path.name!r} is a {found.what}, not a face")
 
 
+def _worked_out(engine: TorchEngine, recipes: Sequence[Recipe], options: argparse.Namespace) -> list[Code]:
+    """Each face as one code in W+, whatever it is made of."""
+    (answer,) = [a for a in _answers(engine, Resolve(recipes=tuple(recipes)), options) if isinstance(a, Codes)]
+    return list(answer.codes)
+
+
 def _styled(recipe: Recipe, options: argparse.Namespace, model: Model) -> Recipe:
     """The recipe with what the options say of truncation and noise; what they leave open stays as it is."""
     if options.psi is not None or options.cutoff is not None:
@@ -847,6 +897,13 @@ def _layers(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _layer_shares(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    layers, equals, shares = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not layers and a share, like 0-3=1")
+    return _layers(layers), _numbers(shares)
+
+
 def _weight(text: str) -> tuple[str, float]:
     name, _, weight = text.partition("=")
     try:
@@ -886,7 +943,9 @@ def _parser() -> argparse.ArgumentParser:
             help=about,
             description=about[0].upper() + about[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            epilog=FACES if describe in (_render_options, _plane_options, _morph_options, _paste_options) else None,
+            epilog=FACES
+            if describe in (_render_options, _mix_options, _plane_options, _morph_options, _paste_options)
+            else None,
         )
         command.set_defaults(run=run)
         common = command.add_argument_group("in general")
@@ -955,6 +1014,25 @@ def _render_options(command: argparse.ArgumentParser) -> None:
     _look_options(command)
 
 
+def _mix_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("faces", nargs="+", metavar="FACE", help="two or more; see below")
+    _output(command, ".png (carries its recipe), .jpg, .webp, .face.safetensors, .npz, .npy or .pt")
+    shares = command.add_argument_group(
+        "how much of the second face, from 0 to 1 (of the third and so on after commas); without any, equal parts"
+    )
+    for name, what in (
+        ("coarse", "pose, head and hair"),
+        ("middle", "features and expression"),
+        ("fine", "colours"),
+    ):
+        shares.add_argument(f"--{name}", type=_numbers, metavar="S", help=f"in the {name} layers: {what}")
+    shares.add_argument(
+        "--layers", type=_layer_shares, action="append", metavar="A-B=S", help="in these layers: 0-3=1, or 2,5=0.4"
+    )
+    command.add_argument("--scale", type=_count(1, 4), default=1, metavar="K", help="enlarge the picture 2 to 4 times")
+    _look_options(command)
+
+
 def _plane_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "faces", nargs="*", metavar="FACE", help="origin, end of the x-axis, end of the y-axis; else seeds 0 1 2"
@@ -1011,6 +1089,16 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
         "--seed", type=_count(0, 2**32 - 1), default=303, metavar="N", help="of the random numbers (303)"
     )
     command.add_argument("--face", type=_count(0, 1000), default=0, metavar="N", help="which face, the largest is 0")
+    command.add_argument(
+        "--upsample",
+        type=_count(0, 2),
+        default=0,
+        metavar="N",
+        help="look for smaller faces, too: 1, or 2, which is slow",
+    )
+    command.add_argument(
+        "--detector", choices=("hog", "cnn"), default="hog", help="cnn finds turned and covered faces, too, and is slow"
+    )
     command.add_argument(
         "--crop",
         type=_four,
@@ -1173,6 +1261,7 @@ COMMANDS: dict[
 ] = {
     "window": (_window, "open the window, with files if any are named", _window_options),
     "render": (_render, "draw faces", _render_options),
+    "mix": (_mix, "mix faces layer by layer", _mix_options),
     "plane": (_plane, "draw a plane of faces between three", _plane_options),
     "encode": (_encode, "find the faces of photographs in the generator", _encode_options),
     "morph": (_morph, "write a video that goes from face to face", _morph_options),

@@ -100,6 +100,27 @@ def test_that_a_face_file_and_arrays_are_written_and_read() -> None:
         assert np.abs(pixels(f"{suffix}.png") - pixels("me.png")).max() <= 1
 
 
+# -- mix ----------------------------------------------------------------------------------------------------------------
+def test_that_a_mix_takes_each_group_of_layers_from_the_face_that_is_said() -> None:
+    done("render", 1, 7, 9, "-o", "faces", "-q")
+    done("mix", 1, 7, "--coarse", 1, "--middle", 0.25, "--layers", "9=0.5", "--psi", 0.8, "-o", "mix.png", "-q")
+    made = recipe("mix.png")
+    second = np.array([1.0] * 4 + [0.25] * 4 + [0, 0.5, 0, 0])
+    np.testing.assert_allclose(made.weights, [1 - second, second])
+    assert [dict(code.origin) for code in made.sources] == [{"seed": 1}, {"seed": 7}]
+    assert made.psi == (0.8,)
+    done("mix", 1, 7, 9, "--coarse", "1,0", "--middle", "1,0", "--fine", "1,0", "-o", "seven.png", "-q")
+    assert np.abs(pixels("seven.png") - pixels("faces/seed0007.png")).max() <= 1
+    done("mix", 1, 7, 9, "-o", "mean.png", "-q")
+    np.testing.assert_allclose(recipe("mean.png").weights, 1 / 3, rtol=1e-6)
+
+
+def test_that_a_mixed_and_truncated_face_is_mixed_again_as_it_looks() -> None:
+    done("mix", 1, 7, "--psi", 0.5, "-o", "mix.png", "-q")
+    done("mix", "mix.png", 9, "--coarse", 0, "-o", "again.png", "-q")
+    assert np.abs(pixels("again.png") - pixels("mix.png")).max() <= 1
+
+
 # -- plane, morph -------------------------------------------------------------------------------------------------------
 def test_that_a_plane_has_its_three_faces_at_its_corners() -> None:
     done("plane", 1, 2, 3, "-o", "p.png", "--columns", 2, "--rows", 2, "--tile", 64, "--no-labels", "-q")
@@ -257,6 +278,11 @@ def test_that_a_converted_generator_draws_the_same(capsys: pytest.CaptureFixture
         (["render", "--seed", "1", "--device", "tpu", "-o", "a.png"], "tpu"),
         (["plane", "1", "2", "-o", "a.png"], "three faces"),
         (["plane", "-o", "a.png", "--tile", "1024", "--columns", "200", "--rows", "200"], "million pixels"),
+        (["mix", "1", "-o", "a.png"], "at least two faces"),
+        (["mix", "1", "2", "3", "--fine", "1", "-o", "a.png"], "1 share for 3 faces"),
+        (["mix", "1", "2", "--layers", "12=1", "-o", "a.png"], "layers 0 to 11"),
+        (["mix", "1", "2", "--layers", "1-3", "-o", "a.png"], "layers and a share"),
+        (["mix", "1", "2", "-o", "no/a.png"], "folder does not exist"),
         (["morph", "1", "-o", "x.mp4"], "at least two faces"),
         (["morph", "1", "2", "-o", "x.txt"], "x.txt"),
         (["morph", "1", "2", "-o", "x.mp4", "--seconds", "-1"], "frames"),
@@ -266,6 +292,7 @@ def test_that_a_converted_generator_draws_the_same(capsys: pytest.CaptureFixture
         (["encode", PHOTO, "-o", "no/me.png"], "folder does not exist"),
         (["encode", PHOTO, "-o", "me.png", "--face", "4"], "shows 1 face"),
         (["encode", PHOTO, "-o", "me.png", "--crop", "1,2"], "x,y,size"),
+        (["encode", PHOTO, "-o", "me.png", "--detector", "haar"], "haar"),
         (["encode", PHOTO, "-o", "me.png", "--steps", "0"], "whole number from 1"),
         (["info", "missing"], "missing"),
         (["download", "nothing", "--accept"], "catalogue"),

@@ -102,6 +102,7 @@ def test_that_a_dropped_photograph_is_opened_and_its_largest_face_cropped(
     enter = QDragEnterEvent(QPoint(50, 50), Qt.DropAction.CopyAction, mime, button, keys)
     QApplication.sendEvent(panel, enter)
     assert enter.isAccepted()
+    panel.session.files_offered.connect(panel.open_photos)  # as the window does with what it sees to be photographs
     QApplication.sendEvent(panel, QDropEvent(QPointF(50, 50), Qt.DropAction.CopyAction, mime, button, keys))
     qtbot.waitUntil(ready(panel), timeout=5000)
     assert panel.pages.currentWidget() is panel.choose_page
@@ -137,6 +138,36 @@ def test_that_without_a_face_the_crop_is_placed_by_hand(
     assert photo.crop.degrees > 2
     qtbot.waitUntil(ready(panel), timeout=5000)
     np.testing.assert_allclose(jobs_of(CropPhoto)[-1].quad, photo.crop.quad())
+
+
+def test_that_an_overlooked_face_is_searched_for_again_at_more_length(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[OpenPhoto]]
+) -> None:
+    panel.open_photo(tmp_path / "small, noface.jpg")
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    assert panel.item is not None
+    assert panel.item.face is None
+    smaller, turned = panel.search_button.menu().actions()
+    turned.trigger()
+    assert not panel.search_button.isEnabled()
+    assert "Looking for turned" in panel.photo_note.text()
+    qtbot.waitUntil(panel.search_button.isEnabled, timeout=5000)
+    assert "no face was found" in panel.photo_note.text().lower()
+    smaller.trigger()
+    qtbot.waitUntil(lambda: panel.item is not None and panel.item.face == 0 and panel.item.ready, timeout=5000)
+    assert [(job.upsample, job.detector) for job in jobs_of(OpenPhoto)] == [(0, "hog"), (0, "cnn"), (1, "hog")]
+    assert not panel.photo_note.text()
+    assert panel.photo.chosen == 0
+
+
+def test_that_a_crop_placed_by_hand_outlives_a_search_in_vain(qtbot: QtBot, panel: EncodePanel, tmp_path: Path) -> None:
+    panel.open_photo(tmp_path / "noface.jpg")
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    qtbot.keyClick(panel.photo, Qt.Key.Key_Right)
+    placed = panel.photo.crop
+    panel.search_button.menu().actions()[1].trigger()
+    qtbot.waitUntil(panel.search_button.isEnabled, timeout=5000)
+    assert panel.photo.crop == placed
 
 
 def test_that_keys_move_scale_and_turn_the_crop(qtbot: QtBot, panel: EncodePanel, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from PySide6.QtWidgets import (
     QListView,
     QListWidget,
     QListWidgetItem,
+    QMenu,
     QProgressBar,
     QScrollArea,
     QStackedWidget,
@@ -113,6 +114,10 @@ STOPS = {
     0.01: ("when it rests", "Ends when 50 steps gain less than 1 % on the 50 before"),
 }
 CROP_MS = 120  # a crop that is dragged is cut out anew at most so often
+SEARCHES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("For smaller faces", "Looking for smaller faces…", {"upsample": 1}),
+    ("For turned and covered faces", "Looking for turned and covered faces, which takes a while…", {"detector": "cnn"}),
+)
 DIFFERENCE_MS = 150
 THUMB = 44
 
@@ -176,6 +181,7 @@ class Item:
     cut: Cropped | None = None
     run: Run | None = None
     error: str = ""
+    searching: str = ""  # what for, while it is searched again
 
     @property
     def ready(self) -> bool:
@@ -211,6 +217,7 @@ class EncodePanel(Panel):
         self._starting: list[Item] = []
         self._baselines: dict[Ticket, tuple[str, ProjectionSettings]] = {}
         self._heat = False
+        self._photo_shown: PhotoOpened | None = None
         self._crop_soon = QTimer(self, interval=CROP_MS, singleShot=True)
         self._crop_soon.timeout.connect(self._cut)
         self._compare_soon = QTimer(self, interval=DIFFERENCE_MS, singleShot=True)
@@ -277,9 +284,20 @@ class EncodePanel(Panel):
         self.photo.face_chosen.connect(self._choose_face)
         self.photo.crop_changed.connect(self._crop_moved)
         self.photo_note = quiet("", wrap=True, small=True)
-        self.photo_note.setContentsMargins(theme.GRID, 4, theme.GRID, 4)
+        self.search_ring = Wait(16)
+        self.search_button = button("Search again", tip="Where a face was overlooked: search longer")
+        searches = QMenu(self.search_button)
+        for text, doing, how in SEARCHES:
+            searches.addAction(text).triggered.connect(partial(self._search_again, doing, how))
+        self.search_button.setMenu(searches)
+        below = QHBoxLayout()
+        below.setContentsMargins(theme.GRID, 4, theme.GRID, 4)
+        below.setSpacing(theme.GRID)
+        below.addWidget(self.search_ring)
+        below.addWidget(self.photo_note, 1)
+        below.addWidget(self.search_button)
         left.addWidget(self.photo, 1)
-        left.addWidget(self.photo_note)
+        left.addLayout(below)
         row.addLayout(left, 1)
 
         side = QWidget()
@@ -452,12 +470,7 @@ class EncodePanel(Panel):
         item = self._opening[cast(Ticket, self.sender())]
         if not isinstance(answer, PhotoOpened):
             return
-        item.opened = answer
-        if answer.faces:
-            item.face = 0
-            item.crop = Crop.of_quad(answer.faces[0].quad)
-        else:
-            item.crop = Crop.middle(*answer.size)
+        self._take_opened(item, answer)
         if answer.notice and not self.session.settings.notice_accepted:
             self.notice_text.setText(answer.notice)
             self.notice.show()
@@ -466,6 +479,44 @@ class EncodePanel(Panel):
         else:
             self._cut_item(item)
         self._show_queue()
+
+    @staticmethod
+    def _take_opened(item: Item, answer: PhotoOpened) -> None:
+        """Put the crop round the largest face, or in the middle where there is none."""
+        item.opened = answer
+        item.face = 0 if answer.faces else None
+        item.crop = Crop.of_quad(answer.faces[0].quad) if answer.faces else Crop.middle(*answer.size)
+
+    def _search_again(self, doing: str, how: Mapping[str, Any]) -> None:
+        """Look for faces once more, at more length; the crop stays where it is if there is none."""
+        item = self.item
+        if item is None or item.path is None or item.searching:
+            return
+        item.searching = doing
+        ticket = self.client.submit(OpenPhoto(path=item.path, **how))
+        self._opening[ticket] = item
+        ticket.answered.connect(self._searched)
+        ticket.failed.connect(self._search_failed)
+        ticket.closed.connect(self._search_closed)
+        self._note_photo()
+
+    def _searched(self, answer: Answer) -> None:
+        item = self._opening[cast(Ticket, self.sender())]
+        if not isinstance(answer, PhotoOpened) or item.run is not None:
+            return
+        if answer.faces:
+            self._take_opened(item, answer)
+        elif item.opened is not None:
+            item.opened = replace(item.opened, message=answer.message)
+
+    def _search_failed(self, error: object) -> None:
+        self.say(error)
+
+    def _search_closed(self, end: str) -> None:
+        item = self._opening.pop(cast(Ticket, self.sender()))
+        item.searching = ""
+        if item is self.item:
+            self._show()
 
     def _open_failed(self, error: object) -> None:
         item = self._opening[cast(Ticket, self.sender())]
@@ -520,7 +571,7 @@ class EncodePanel(Panel):
         files = files_of(event.mimeData())
         if files:
             event.acceptProposedAction()
-            self.open_photos(files)
+            self.session.files_offered.emit(files)  # a picture that carries its recipe is a face, not a photograph
 
     # -- the crop -------------------------------------------------------------------------------------------------------------------
     def _choose_face(self, number: int) -> None:
@@ -574,6 +625,11 @@ class EncodePanel(Panel):
         item = self.item
         if item is None or item.opened is None:
             return
+        self.search_ring.setVisible(bool(item.searching))
+        self.search_button.setEnabled(not item.searching)
+        if item.searching:
+            self.photo_note.setText(item.searching)
+            return
         said = [item.opened.message] if item.opened.message else []
         if not item.opened.faces:
             said.append("Put the eyes into the upper third of the square, and the chin near its lower edge.")
@@ -582,17 +638,14 @@ class EncodePanel(Panel):
         if item.cut is not None and item.cut.outside > 0.1:
             said.append(f"{item.cut.outside:.0%} of the crop lies outside the photograph and is filled in.")
         self.photo_note.setText(" ".join(_sentence(s) for s in said))
-        self.photo_note.setVisible(bool(said))
 
     # -- what is shown ----------------------------------------------------------------------------------------------------------------
     def _generator_changed(self, info: object) -> None:
         for item in self.items:
             if item.run is None:
                 item.cut = None  # another generator may have another size
-        generator = self.session.generator
-        embedded = generator is not None and generator.path is None
         # Its faces are drawn ones: what comes nearest to a photograph pixel by pixel is a blur.
-        self.result.setCurrentIndex(self.result.findData("likely" if embedded else "near"))
+        self.result.setCurrentIndex(self.result.findData("likely" if _is_embedded(self.session.generator) else "near"))
         place = self.start.findData("encoder")
         if _has_encoder(self.session.generator) and place < 0:
             self.start.addItem("Encoder's guess", "encoder")
@@ -632,9 +685,9 @@ class EncodePanel(Panel):
             self.forget_button.setVisible(bool(item.error))
             self.pages.setCurrentWidget(self.wait_page)
         else:
-            if self.photo_shown is not item:
+            if self._photo_shown is not item.opened:
                 self.photo.show_photo(item.opened)
-                self.photo_shown = item
+                self._photo_shown = item.opened
             self.photo.chosen, self.photo.crop = item.face, item.crop
             self.photo.update()
             self.cut_view.set_pixels(None if item.cut is None else item.cut.pixels)
@@ -643,8 +696,6 @@ class EncodePanel(Panel):
             self.pages.setCurrentWidget(self.choose_page)
             self._cut()
         self._buttons()
-
-    photo_shown: Item | None = None
 
     def _show_losses(self) -> None:
         path = self.session.settings.vgg16
@@ -935,6 +986,8 @@ class EncodePanel(Panel):
             return f"{'Stopped' if run.state == 'cancelled' else 'It failed'} at {at}{loss}. Nothing is lost."
         if run.state == "paused":
             return f"Paused at {at}{loss}"
+        if not run.steps:
+            return "Preparing…"
         rate = run.rate()
         left = ""
         if rate:
@@ -1080,11 +1133,16 @@ class EncodePanel(Panel):
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 
 
+def _is_embedded(info: GeneratorInfo | None) -> bool:
+    """Whether a generator is the one that comes with facelab."""
+    return info is not None and (info.path is None or Path(info.path) == resource(EMBEDDED_GENERATOR))
+
+
 def _has_encoder(info: GeneratorInfo | None) -> bool:
     """Whether facelab's encoder knows a generator: only that which comes with facelab."""
     try:
         resource(EMBEDDED_ENCODER)
-        return info is not None and (info.path is None or Path(info.path) == resource(EMBEDDED_GENERATOR))
+        return _is_embedded(info)
     except MissingPart:
         return False
 
