@@ -5,7 +5,9 @@ set -u
 [ "$(uname -s)" = Linux ] || exit 0
 
 missing=""
-have() { /sbin/ldconfig -p 2>/dev/null | grep -q "$1" || ls /usr/lib/*/"$1"* /usr/lib64/"$1"* >/dev/null 2>&1; }
+# Whether one of the files is there; a pattern that matches nothing stays itself and is no file.
+some() { for file in "$@"; do [ -e "$file" ] && return 0; done; return 1; }
+have() { /sbin/ldconfig -p 2>/dev/null | grep -q "$1" || some /usr/lib/*/"$1"* /usr/lib64/"$1"*; }
 need() { have "$2" || missing="$missing $1"; }
 need libegl1 libEGL.so.1
 need libgl1 libGL.so.1
@@ -24,7 +26,7 @@ fi
 if [ "${1:-}" = test ]; then
     command -v Xvfb >/dev/null 2>&1 || missing="$missing xvfb"
     command -v xdotool >/dev/null 2>&1 || missing="$missing xdotool"
-    ls /usr/lib/*/dri/swrast_dri.so /usr/lib64/dri/swrast_dri.so >/dev/null 2>&1 || missing="$missing libgl1-mesa-dri"
+    some /usr/lib/*/dri/swrast_dri.so /usr/lib64/dri/swrast_dri.so || missing="$missing libgl1-mesa-dri"
 fi
 [ -n "$missing" ] || exit 0
 
