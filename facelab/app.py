@@ -9,14 +9,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import platformdirs
-from PySide6.QtCore import QEventLoop, QMessageLogContext, QSize, QTimer, QtMsgType, qInstallMessageHandler
+from PySide6.QtCore import (
+    QEvent,
+    QEventLoop,
+    QMessageLogContext,
+    QObject,
+    QSize,
+    QTimer,
+    QtMsgType,
+    qInstallMessageHandler,
+)
+from PySide6.QtGui import QWindow
 from PySide6.QtWidgets import QApplication
 
 from facelab import __version__, settings
@@ -36,6 +46,7 @@ log = logging.getLogger(__name__)
 # A thread that only runs Python is asked for the interpreter after so long; Qt's turn comes sooner than by default (5 ms).
 SWITCH_INTERVAL = 0.002
 SIZE = QSize(1280, 800)
+FIRST_PAINT_MS = 2000  # the longest that loading waits for the window to be painted
 
 
 def run(files: Sequence[Path] = ()) -> int:
@@ -60,17 +71,24 @@ def run(files: Sequence[Path] = ()) -> int:
     project = Project.open(projects[-1]) if projects else None
     with _window(project) as window:
         window.show()
-        window.start()
-        window.open_files(path for path in files if path not in projects)
+
+        def start() -> None:
+            window.start()
+            window.open_files(path for path in files if path not in projects)
+
+        painted = _FirstPaint(window, start)
         with _interruptible(window):
-            return app.exec()
+            code = app.exec()
+        painted.deleteLater()
+        return code
 
 
-def screenshot(path: Path, *, size: QSize = SIZE, seconds: float = 60.0) -> Path:
+def screenshot(path: Path, files: Sequence[Path] = (), *, size: QSize = SIZE, seconds: float = 60.0) -> Path:
     """Render the real window, with the real engine and an empty project, to a picture, without a display.
 
     Args:
         path: of the picture, .png.
+        files: faces to open in it; the last is the current one.
         size: of the window, in pixels.
         seconds: the longest wait until nothing is being drawn any more.
 
@@ -79,11 +97,14 @@ def screenshot(path: Path, *, size: QSize = SIZE, seconds: float = 60.0) -> Path
     """
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     application()
-    with _window(Project.open(path.with_suffix(".facelab")), Settings()) as window:
+    with _window(Project.open(path.with_suffix(".facelab")), Settings(), own_layout=False) as window:
         window.resize(size)
         window.show()
         window.start()
         wait_until_idle(window, seconds)
+        for file in files:
+            window.open_files([file])
+            wait_until_idle(window, seconds)
         done = window.grab().save(str(path), "PNG")
     for suffix in (".facelab", ".facelab-wal", ".facelab-shm"):
         path.with_suffix(suffix).unlink(missing_ok=True)
@@ -119,8 +140,10 @@ def application() -> QApplication:
 
 
 @contextmanager
-def _window(project: Project | None = None, chosen: Settings | None = None) -> Iterator[MainWindow]:
-    """The window with all that it needs, closed in order at the end."""
+def _window(
+    project: Project | None = None, chosen: Settings | None = None, *, own_layout: bool = True
+) -> Iterator[MainWindow]:
+    """The window with all that it needs, closed in order at the end; ``own_layout``: as the person left it last."""
     messages: list[str] = []
     if chosen is None:
         chosen, messages = settings.load()
@@ -131,7 +154,7 @@ def _window(project: Project | None = None, chosen: Settings | None = None) -> I
     theme.apply(app, chosen.theme)
     client = Client(lambda: _engine(chosen), _desk)
     session = Session(project, chosen)
-    window = MainWindow(session, client)
+    window = MainWindow(session, client, own_layout=own_layout)
     hook = _Hook(window)
     for message in messages:
         window.say(FacelabError(message))
@@ -172,6 +195,27 @@ def _project(chosen: Settings) -> tuple[Project, list[str]]:
         now = datetime.datetime.now().strftime("%Y-%m-%d %H-%M-%S")
         instead = settings.data_folder() / f"library {now}.facelab"
         return Project.open(instead), [f"{error}. A new project was begun: {instead}"]
+
+
+class _FirstPaint(QObject):
+    """Calls a function once, when a window has been painted: what loads from then on holds its thread up no more."""
+
+    def __init__(self, window: MainWindow, then: Callable[[], None]) -> None:
+        super().__init__()
+        self._then: Callable[[], None] | None = then
+        window.windowHandle().installEventFilter(self)
+        # A window that comes up minimised or behind others is perhaps not painted at all.
+        QTimer.singleShot(FIRST_PAINT_MS, self, self._call)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.Expose and isinstance(watched, QWindow) and watched.isExposed():
+            QTimer.singleShot(0, self, self._call)  # the event itself paints
+        return False
+
+    def _call(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()
 
 
 class _Hook:

@@ -591,7 +591,7 @@ def _demo(options: argparse.Namespace, keep: Keep) -> None:
         step.run(step, keep)
     from facelab import app
 
-    app.screenshot(folder / "window.png")
+    app.screenshot(folder / "window.png", [face])
     _told(options, [folder / "window.png"])
 
 

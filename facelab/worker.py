@@ -38,7 +38,7 @@ IDLE = 20.0  # seconds without work before the engine is asked to give memory ba
 SIDE_THREADS = 2  # a download and a photograph do not wait for one another
 
 End: TypeAlias = Literal["done", "failed", "cancelled", "replaced"]
-Message: TypeAlias = Literal["started", "answer", "failed", "closed", "ready", "status"]
+Message: TypeAlias = Literal["started", "answer", "failed", "closed", "status"]
 Post: TypeAlias = Callable[[int, Message, Any], None]
 
 
@@ -125,6 +125,10 @@ class Inbox:
         """The lanes in which a job waits."""
         with self.changed:
             return list(self.lanes)
+
+    def wants_engine(self) -> bool:
+        """Whether a job waits that the side threads cannot do."""
+        return bool(self.lanes or self.queues["short"] or self.queues["long"])
 
     def withdraw(self, item: Item) -> bool:
         """Takes back a job that has not begun; False when it has."""
@@ -329,8 +333,11 @@ class _Worker(QThread):
         self._make_engine, self._inbox, self._post = make_engine, inbox, post
 
     def run(self) -> None:
+        with self._inbox.changed:
+            self._inbox.changed.wait_for(lambda: self._inbox.stopping or self._inbox.wants_engine())
+        if self._inbox.stopping:
+            return  # without a job the engine is never made
         engine = make(self._make_engine)
-        self._post(0, "ready", None)
         scheduler = Scheduler(self._inbox, engine, self._post)
         last = ""
         trim_at: float | None = None
@@ -354,9 +361,8 @@ class _Worker(QThread):
         engine.close()
 
     def _waiting(self, scheduler: Scheduler) -> bool:
-        queues = self._inbox.queues
         resumed = any(not held(item) for item in scheduler.aside)
-        return bool(self._inbox.stopping or self._inbox.lanes or queues["short"] or queues["long"] or resumed)
+        return self._inbox.stopping or self._inbox.wants_engine() or resumed
 
     @staticmethod
     def _trim(engine: Engine) -> None:
@@ -440,17 +446,16 @@ class Ticket(QObject):
 class Client(QObject):
     """The window's end of the worker.
 
-    The factories are called on the threads that use what they make, so that torch loads after the window is on screen.
+    The factories are called on the threads that use what they make, when the first job comes: torch loads after the window
+    is on screen.
 
     Signals:
         submitted: every `Ticket`, for the jobs panel and the status line.
         status: a `Status`, when it changes.
-        ready: the engine is there.
     """
 
     submitted = Signal(object)
     status = Signal(object)
-    ready = Signal()
     _posted = Signal(int, str, object)
 
     def __init__(
@@ -503,9 +508,7 @@ class Client(QObject):
         self._inbox.wake()
 
     def _receive(self, number: int, message: Message, payload: Any) -> None:
-        if message == "ready":
-            self.ready.emit()
-        elif message == "status":
+        if message == "status":
             self._doing = payload
             self.status.emit(Status(payload, bool(payload), self._milliseconds))
         elif (ticket := self._tickets.get(number)) is not None:

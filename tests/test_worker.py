@@ -328,10 +328,26 @@ def test_that_the_window_is_there_before_the_engine(qtbot: QtBot) -> None:
     ticket = client.submit(Short(stages=1))
     qtbot.wait(30)
     assert ticket.state == "waiting"
-    with qtbot.waitSignal(client.ready, timeout=2000):
-        gate.set()
+    gate.set()
     qtbot.waitUntil(lambda: ticket.state == "done")
     client.close()
+
+
+def test_that_the_engine_is_made_for_the_first_job_and_not_before(qtbot: QtBot) -> None:
+    made: list[str] = []
+
+    def engine() -> Works:
+        made.append(threading.current_thread().name)
+        return Works()
+
+    idle = Client(engine, Works)
+    assert closed(qtbot, idle.submit(Side(stages=1))) == "done"
+    idle.close()
+    assert not made
+    client = Client(engine, Works)
+    assert closed(qtbot, client.submit(Short(stages=1))) == "done"
+    client.close()
+    assert len(made) == 1
 
 
 def test_that_an_engine_that_cannot_be_made_fails_each_job_with_the_reason(

@@ -92,10 +92,11 @@ Side = Qt.DockWidgetArea
 class MainWindow(QMainWindow):
     """The one window of facelab.
 
-    It shows at once; `start` then opens a generator, and until that is there the panels say that it loads.
+    It shows at once; `start` then opens a generator, and until that is there the panels say that it loads. With
+    ``own_layout`` its size and docks are those that the person left, and are kept for the next time.
     """
 
-    def __init__(self, session: Session, client: Client) -> None:
+    def __init__(self, session: Session, client: Client, *, own_layout: bool = True) -> None:
         super().__init__()
         self.session, self.client = session, client
         self.setAcceptDrops(True)
@@ -117,6 +118,7 @@ class MainWindow(QMainWindow):
         self._status = Status("", False)
         self._sure = False
         self._first_show = True
+        self._own_layout = own_layout
 
         self._build_panels()
         self._build_actions()
@@ -996,6 +998,8 @@ class MainWindow(QMainWindow):
     def _restore_layout(self) -> None:
         screen = self.screen().availableGeometry()
         self.resize(FIRST_SIZE.boundedTo(screen.size()))
+        if not self._own_layout:
+            return
         # Whatever is wrong with the file costs the layout, nothing else.
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, binascii.Error):
             kept = json.loads(self.layout_file().read_text("utf-8"))
@@ -1006,6 +1010,8 @@ class MainWindow(QMainWindow):
                 self._first_show = False
 
     def _save_layout(self) -> None:
+        if not self._own_layout:
+            return
         file = self.layout_file()
         kept = {
             "version": LAYOUT_VERSION,

@@ -42,7 +42,7 @@ def main() -> int:
     if arguments.only in (None, "projection"):
         projection.run(clock, arguments.checkpoint)
     if arguments.only in (None, "window") and arguments.checkpoint is None:
-        window.run()
+        window.run()  # with as many threads as OMP_NUM_THREADS says
     return 0
 
 

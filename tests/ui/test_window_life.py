@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +70,45 @@ def test_that_it_shows_before_anything_is_loaded_and_says_so(
     assert window.chip.text().split() == ["portraits", "·", "128", "px", "·", "CPU"]
     assert not window._wait.isVisible()
     assert window.export_picture.isEnabled()
+
+
+PAINTED = """
+import sys
+from facelab import app
+from facelab.ui.main_window import MainWindow
+paint, painted = MainWindow.paintEvent, []
+def note(self, event):
+    painted.append(event)
+    paint(self, event)
+def start(self, path=None):
+    print(bool(painted), sorted({"torch", "scipy", "sklearn", "cv2", "dlib"} & set(sys.modules)))
+    self.close()
+MainWindow.paintEvent, MainWindow.start = note, start
+sys.exit(app.run())
+"""
+
+
+def test_that_nothing_heavy_loads_before_the_window_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PAINTED], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True []\n", "")
+
+
+def test_that_a_window_for_a_picture_has_the_first_layout_and_leaves_the_persons_alone(
+    qtbot: QtBot, window: MainWindow, session: Session, client: Client
+) -> None:
+    window.docks[MixerPanel].close()
+    window._save_layout()
+    kept = MainWindow.layout_file().read_text("utf-8")
+    again = MainWindow(session, client, own_layout=False)
+    qtbot.addWidget(again, before_close_func=lambda w: setattr(w, "_sure", True))
+    again.show()
+    assert not again.docks[MixerPanel].isHidden()
+    again.docks[MixerPanel].close()
+    again._save_layout()
+    assert MainWindow.layout_file().read_text("utf-8") == kept
 
 
 def test_that_the_layout_is_remembered_and_reset(

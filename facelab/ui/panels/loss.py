@@ -86,12 +86,12 @@ def ticks(low: float, high: float, pixels: float, apart: float) -> tuple[list[fl
         apart: pixels that a label needs.
 
     Returns:
-        Two lists of powers of ten. Labels never come closer than ``apart``: 1 of each (or each few) decades, 1-2-5, 1 to 9, or
-        a linear scale within less than a decade, whatever is finest.
+        Two lists of powers of ten. Labels never come closer than ``apart``: 1 of each (or each few) decades, 1-3, 1-2-5, 1 to 9,
+        or a linear scale within less than a decade, whatever is finest.
     """
     span = max(high - low, 1e-9)
     scale = pixels / span
-    ladders: list[Sequence[float]] = [(1,), (1, 2, 5), tuple(range(1, 10))]
+    ladders: list[Sequence[float]] = [(1,), (1, 3), (1, 2, 5), tuple(range(1, 10))]
     fit = [m for m in ladders if min(np.diff(np.log10([*m, 10]))) * scale >= apart]
     every = 1
     while not fit and every * scale < apart:
