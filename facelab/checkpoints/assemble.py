@@ -33,7 +33,7 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
     wanted = {name: tuple(place.shape) for name, place in network.state_dict().items()}
     if W_AVG not in arrays:
         network.w_avg_estimated = True
-        arrays = {**arrays, W_AVG: np.zeros(wanted[W_AVG], np.float32)}
+        arrays = {**arrays, W_AVG: np.broadcast_to(np.float32(0), wanted[W_AVG])}  # takes no memory yet
     for name, shape in wanted.items():
         if name not in arrays:
             raise CheckpointError(f"the file lacks the tensor {name}; it may be cut off or of an unknown variant")
@@ -49,7 +49,7 @@ def assemble(contents: Contents, family: str, architecture: Mapping[str, Any], a
     if sum(4 * arrays[name].size for name in wanted) > 4 * contents.size + (16 << 20):
         raise UnsafeFile("the file unfolds into much more than it holds; no generator does")
     tensors = {name: _tensor(name, arrays[name]) for name in wanted}
-    contents.ignored.extend(sorted(set(arrays) - set(wanted)))
+    contents.ignored.extend(sorted(printable(name) for name in set(arrays) - set(wanted)))
     network.load_state_dict(tensors, assign=True)
     network.requires_grad_(False).eval()
     if network.w_avg_estimated:

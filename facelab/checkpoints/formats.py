@@ -19,7 +19,7 @@ from facelab.checkpoints.contents import Contents
 from facelab.checkpoints.native import identity
 from facelab.checkpoints.source import open_source, read_contents
 from facelab.checkpoints.unpickle import printable
-from facelab.errors import CheckpointError, ExportError, UnknownFormat
+from facelab.errors import CheckpointError, ExportError, UnknownFormat, UnsafeFile
 from facelab.files import replacing
 from facelab.nets import Network
 
@@ -90,7 +90,9 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
 def _network(known: Format, contents: Contents) -> Network:
     try:
         return known.load(contents)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (MemoryError, RecursionError) as error:
+        raise UnsafeFile("the file asks for more memory than there is") from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         # Formats check what they take; what slips through still came out of the file, not out of a bug of the window.
         raise CheckpointError(f"the file is damaged or of an unknown variant: {printable(error, 160)}") from error
 

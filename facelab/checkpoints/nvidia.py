@@ -34,6 +34,8 @@ _KNOWN_CLASSES = frozenset(
 )
 _MAX_MODULES = 2000
 _MAX_DEPTH = 10
+_MAX_NAMES = 200  # of parts in one module; the largest have some 30
+_MAX_NAME = 100  # characters of one
 
 
 def detect(contents: Contents) -> bool:
@@ -76,27 +78,30 @@ class Module:
             raise CheckpointError("a network in the file has no state; the file is damaged")
         if depth > _MAX_DEPTH or next(room, None) is None:
             raise CheckpointError("the file nests more modules than any generator has")
-        self.kind = str(meta.get("class_name"))
-        if self.kind not in _KNOWN_CLASSES:
-            raise CheckpointError(f"the file has a network of the class {printable(self.kind)!r}, unknown to facelab")
+        kind = meta.get("class_name")
+        if not isinstance(kind, str) or kind not in _KNOWN_CLASSES:
+            raise CheckpointError(f"the file has a network of the class {printable(kind)!r}, unknown to facelab")
+        self.kind = kind
         self.state: dict[str, Any] = meta["state"]
         self.children: dict[str, Module] = {}
         self.arrays: dict[str, Array] = {}
         for key, value in self._table("_modules").items():
             if _is_persistent(value):
-                self.children[str(key)] = Module(value, room, depth + 1)
+                self.children[key] = Module(value, room, depth + 1)
             elif value is not None:
                 raise CheckpointError(f"the file's layer {printable(key)} is no module that facelab knows")
         for table in ("_parameters", "_buffers"):
             for leaf, value in self._table(table).items():
                 array = as_array(value)
                 if array is not None:
-                    self.arrays[str(leaf)] = array
+                    self.arrays[leaf] = array
 
-    def _table(self, key: str) -> dict[Any, Any]:
+    def _table(self, key: str) -> dict[str, Any]:
         table = self.state.get(key)
         if not isinstance(table, dict):
             raise CheckpointError(f"a network in the file has no {key}; the file is damaged")
+        if len(table) > _MAX_NAMES or not all(isinstance(one, str) and len(one) <= _MAX_NAME for one in table):
+            raise CheckpointError(f"a network in the file has {key} of a kind that no generator has")
         return table
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Module]]:
@@ -108,7 +113,7 @@ class Module:
     def child(self, key: str) -> Module:
         """A submodule."""
         if key not in self.children:
-            raise CheckpointError(f"the file's {printable(self.kind)} lacks its part {key!r}")
+            raise CheckpointError(f"the file's {printable(self.kind)} lacks its part {printable(key)!r}")
         return self.children[key]
 
     def number(self, key: str) -> int:
@@ -167,16 +172,15 @@ def _mapping(generator: Module) -> dict[str, Any]:
     mapping = generator.child("mapping")
     depth = sum(1 for key in mapping.children if re.fullmatch(r"fc\d+", key))
     layers = [mapping.child(f"fc{index}") for index in range(depth)]
-    if not layers:
-        raise CheckpointError("the file's mapping network has no layers")
     c_dim = generator.number("c_dim")
+    # Without layers, w is the normalised z.
+    options = {"mapping_lr_multiplier": "bias_gain", "mapping_activation": "activation"} if layers else {}
     return {
         "z_dim": generator.number("z_dim"),
         "w_dim": generator.number("w_dim"),
         "c_dim": c_dim,
         "mapping_features": [layer.shape("weight", 2)[0] for layer in layers],
-        "mapping_lr_multiplier": _same(layers, "bias_gain"),
-        "mapping_activation": _same(layers, "activation"),
+        **{option: _same(layers, key) for option, key in options.items()},
         "embed_features": mapping.child("embed").shape("weight", 2)[0] if c_dim else 0,
     }
 

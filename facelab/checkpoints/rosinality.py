@@ -14,7 +14,7 @@ import numpy as np
 from facelab.checkpoints.assemble import W_AVG, assemble, taps
 from facelab.checkpoints.contents import Contents
 from facelab.checkpoints.unpickle import Array, as_array, printable
-from facelab.errors import CheckpointError
+from facelab.errors import CheckpointError, UnsafeFile
 from facelab.nets import Network
 
 name = "rosinality"
@@ -73,12 +73,14 @@ def load(contents: Contents) -> Network:
         if f"noises.noise_{index}" in given:
             take(f"noises.noise_{index}", f"{ours}.noise_const", 2)
         else:
-            made.append(index)
+            made.append(size)
+            if 4 * sum(one**2 for one in made) > 4 * contents.size + (16 << 20):
+                raise UnsafeFile("the file unfolds into much more than it holds; no generator does")
             random = np.random.RandomState([0, index])
             arrays[f"{ours}.noise_const"] = random.randn(size, size).astype(np.float32)
         return layer(theirs, ours)
 
-    made: list[int] = []
+    made: list[int] = []  # sizes of the noise maps that the file lacks
     features = []
     for index in range(depth):
         features.append(take(f"style.{index + 1}.weight", f"mapping.fc{index}.weight", 2).shape[0])
@@ -108,7 +110,7 @@ def load(contents: Contents) -> Network:
     w_avg = as_array(contents.value.get("latent_avg")) if place else None
     if w_avg is not None:
         arrays[W_AVG] = _mean(contents, w_avg)
-    contents.ignored.extend(sorted(key for key in given if not key.endswith(".kernel")))
+    contents.ignored.extend(sorted(printable(key) for key in given if not key.endswith(".kernel")))
     return assemble(contents, "stylegan2", architecture, arrays)
 
 

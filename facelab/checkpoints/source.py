@@ -152,6 +152,6 @@ def read_safetensors(source: Source) -> Contents:
         with safe_open(source.path, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
             metadata = dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, AttributeError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{source.path.name} is damaged or cut off: {printable(error, 200)}") from None
     return Contents("safetensors", len(source.view), tensors, metadata)

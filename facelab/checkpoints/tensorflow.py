@@ -21,6 +21,8 @@ from facelab.nets import Network
 name = "nvidia-tensorflow"
 
 _VERSIONS = range(2, 6)
+_MAX_VARIABLES = 10_000  # of one network; the largest have some 200
+_MAX_NAME = 200  # characters of one
 _OLD_PARTS = ("G_mapping/", "G_synthesis/")
 _OLD_PARTS_PATTERN = re.compile(r"^G_(mapping|synthesis)/")
 
@@ -90,8 +92,9 @@ def _is_generator(stub: Stub) -> bool:
     if isinstance(parts, dict) and {"mapping", "synthesis"} <= set(parts):
         return True
     # The oldest files keep the variables of the parts with those of the whole.
-    names = [item[0] for item in variables if isinstance(item, tuple)] if isinstance(variables, list) else []
-    return all(any(str(one).startswith(part) for one in names) for part in _OLD_PARTS)
+    items = variables if isinstance(variables, list) else []
+    names = [item[0] for item in items if isinstance(item, tuple) and item and isinstance(item[0], str)]
+    return all(any(one.startswith(part) for one in names) for part in _OLD_PARTS)
 
 
 def _open(stub: Stub) -> _Graph:
@@ -108,10 +111,12 @@ def _open(stub: Stub) -> _Graph:
         kwargs, variables = part.state.get("static_kwargs"), part.state.get("variables")
         if not isinstance(kwargs, dict) or not isinstance(variables, list):
             raise CheckpointError("the file's generator has no options or variables; the file is damaged")
+        if len(variables) > _MAX_VARIABLES:
+            raise CheckpointError(f"the file's generator has {len(variables):,} variables; no generator has that many")
         options[key] = {**options[""], **kwargs}
         for item in variables:
             array = as_array(item[1]) if isinstance(item, tuple | list) and len(item) == 2 else None
-            if array is None or not isinstance(item[0], str):
+            if array is None or not isinstance(item[0], str) or len(item[0]) > _MAX_NAME:
                 raise CheckpointError("a variable of the file's generator is no array; the file is damaged")
             variable = item[0] if inner else _OLD_PARTS_PATTERN.sub(r"\1/", item[0])
             arrays[f"{key}/{variable}" if key else variable] = array
@@ -125,6 +130,13 @@ def _number(options: dict[str, Any], key: str, default: float | None) -> float |
     if not is_number(value):
         raise CheckpointError(f"the file's option {key} is no number; the file is damaged")
     return tidy(value)
+
+
+def _word(options: dict[str, Any], key: str, default: str) -> str:
+    value = options.get(key, default)
+    if not isinstance(value, str):
+        raise CheckpointError(f"the file's option {key} is no word; the file is damaged")
+    return value
 
 
 def _line(options: dict[str, Any], key: str, default: list[float]) -> list[float]:
@@ -173,7 +185,7 @@ def _mapping(network: _Graph, arrays: dict[str, Array]) -> dict[str, Any]:
         **label,
         "mapping_features": features,
         "mapping_lr_multiplier": _number(network.mapping, "mapping_lrmul", 0.01),
-        "mapping_activation": network.mapping.get("mapping_nonlinearity", "lrelu"),
+        "mapping_activation": _word(network.mapping, "mapping_nonlinearity", "lrelu"),
         "normalize_z": bool(network.mapping.get("normalize_latents", True)),
     }
 
@@ -182,7 +194,7 @@ def _load_stylegan2(contents: Contents, network: _Graph) -> Network:
     arrays: dict[str, Array] = {}
     sizes = _sizes(network)
     mapping = _mapping(network, arrays)
-    architecture = str(network.synthesis.get("architecture", "skip"))
+    architecture = _word(network.synthesis, "architecture", "skip")
     grown = any("ToRGB_lod" in key for key in network.arrays)  # the grown synthesis of configurations b to d
     if grown:
         lod = _lod(network)
@@ -223,11 +235,11 @@ def _load_stylegan2(contents: Contents, network: _Graph) -> Network:
         "img_channels": len(arrays[f"synthesis.b{sizes[-1]}.torgb.bias"]),
         **mapping,
         "architecture": architecture,
-        "activation": network.synthesis.get("nonlinearity", "lrelu"),
+        "activation": _word(network.synthesis, "nonlinearity", "lrelu"),
         "conv_clamp": _number(network.synthesis, "conv_clamp", None),
         "use_noise": "synthesis.b4.conv1.noise_const" in arrays,
         "kernel_size": arrays["synthesis.b4.conv1.weight"].shape[2],
-        "resample_filter": _line(network.synthesis, "resample_kernel", [1, 3, 3, 1]) or [1],
+        "resample_filter": _line(network.synthesis, "resample_kernel", [1, 3, 3, 1]) or [1, 1],  # none is a box here
     }
     return assemble(contents, "stylegan2", options, arrays)
 
@@ -246,7 +258,9 @@ def _load_stylegan1(contents: Contents, network: _Graph) -> Network:
     arrays: dict[str, Array] = {}
     sizes = _sizes(network)
     mapping = _mapping(network, arrays)
-    lod = _lod(network)
+    pictures = [key for key in network.arrays if re.fullmatch(r"synthesis/ToRGB_lod\d+/bias", key)]
+    # A synthesis of fixed structure has the last toRGB alone, whatever level its training had reached.
+    lod = 0.0 if pictures == ["synthesis/ToRGB_lod0/bias"] else _lod(network)
 
     def layer(theirs: str, ours: str, index: int) -> None:
         arrays[f"{ours}.bias"] = network.get(f"{theirs}/bias", 1)
@@ -270,16 +284,15 @@ def _load_stylegan1(contents: Contents, network: _Graph) -> Network:
         if f"{key}/weight" in network.arrays:
             arrays[f"{ours}.torgb.weight"] = network.conv(f"{key}/weight")
             arrays[f"{ours}.torgb.bias"] = network.get(f"{key}/bias", 1)
-    pictures = [ours for ours in arrays if ours.endswith("torgb.bias")]
     if not pictures:
         raise CheckpointError("the file's generator has no layer that gives a picture")
     fused = options.get("fused_scale", "auto")
     architecture = {
         "resolution": sizes[-1],
         "channels": [arrays[f"synthesis.b{size}.conv1.weight"].shape[0] for size in sizes],
-        "img_channels": len(arrays[pictures[-1]]),
+        "img_channels": len(network.arrays[pictures[0]]),
         **mapping,
-        "activation": options.get("nonlinearity", "lrelu"),
+        "activation": _word(options, "nonlinearity", "lrelu"),
         "use_noise": "synthesis.b4.conv0.noise_const" in arrays,
         "use_pixel_norm": bool(options.get("use_pixel_norm", False)),
         "use_instance_norm": bool(options.get("use_instance_norm", True)),

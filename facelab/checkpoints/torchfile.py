@@ -50,10 +50,6 @@ class Archive:
 
     def __init__(self, view: memoryview) -> None:
         self.view = view
-        tail = bytes(view[-65_557:])  # the end record, behind which a comment of 64 kB may stand
-        end = tail[tail.rfind(b"PK\x05\x06") :]
-        if len(end) >= 22 and MAX_DIRECTORY < int.from_bytes(end[12:16], "little") < 0xFFFFFFFF:
-            raise UnsafeFile("the archive has a directory larger than any generator needs")
         try:
             entries = zipfile.ZipFile(cast(BinaryIO, _ViewFile(view))).infolist()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError, struct.error) as error:
@@ -141,6 +137,8 @@ class _ViewFile:
 
     def read(self, count: int = -1) -> bytes:
         end = len(self._view) if count < 0 else min(self._at + count, len(self._view))
+        if end - self._at > MAX_DIRECTORY:
+            raise UnsafeFile("the archive has a directory larger than any generator needs")
         piece = bytes(self._view[self._at : end])
         self._at = max(self._at, end)
         return piece
@@ -229,7 +227,8 @@ def read_legacy(view: memoryview, *, objects: bool = False, parent: Machine | No
 
     value = part(storage)
     keys = part()
-    if not isinstance(keys, list) or {str(key) for key in keys} != set(declared) or len(keys) != len(declared):
+    named = isinstance(keys, list) and all(isinstance(key, str | int) for key in keys)
+    if not named or len(keys) != len(declared) or {str(key) for key in keys} != set(declared):
         raise CheckpointError("the file is damaged: its storages are not those that it refers to")
     for key in keys:
         made, count = declared[str(key)]

@@ -4,7 +4,8 @@ A pickle is a program for a small stack machine, and Python's own machine import
 names. This one imports and calls nothing: it knows the names in ``ALLOWED`` and builds inert stand-ins for what
 they would have made. Everything else that a pickle can name is refused, with its name. The machine counts its
 steps and never takes memory because a file says so: bytes and arrays are views into the file, and a size that
-the file declares is compared with the bytes that are there.
+the file declares is compared with the bytes that are there. A memo lets a short file name one object again and
+again, in itself even; so what was made is measured as if it were written out, before anyone looks into it.
 
 Source: the opcodes as Python's ``pickletools`` documents them, protocols 0 to 5.
 """
@@ -12,9 +13,11 @@ Source: the opcodes as Python's ``pickletools`` documents them, protocols 0 to 5
 from __future__ import annotations
 
 import codecs
+import functools
+import itertools
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +29,7 @@ from facelab.errors import CheckpointError, UnsafeFile
 MAX_STEPS = 500_000  # opcodes in one file; the largest training snapshots have some 60,000
 MAX_STACK = 100_000  # objects that wait at once; picklers write lists and dicts in batches of 1,000
 MAX_LEVELS = 100  # of objects in objects; modules in modules have some 35
+MAX_KEY = 1 << 60  # of a whole number as a key; Python's hashes of larger ones can be made to coincide
 MAX_MARKS = 500  # nesting; modules in modules need some 30
 MAX_NUMBER = 1024  # bytes of one integer, characters of one number or name in text
 MAX_TEXT = 1 << 20  # characters of one string in text form (protocol 0)
@@ -36,8 +40,10 @@ Array = npt.NDArray[Any]
 
 
 def printable(text: object, limit: int = 80) -> str:
-    """A name out of a file, cut and cleaned so that it can stand in a sentence."""
-    shown = "".join(character if character.isprintable() else "?" for character in str(text)[: limit + 1])
+    """A name out of a file, cut and cleaned so that it can stand in a sentence; of other objects only their kind."""
+    plain = text is None or isinstance(text, str | int | float | Name | BaseException)
+    written = str(text) if plain else type(text).__name__
+    shown = "".join(character if character.isprintable() else "?" for character in written[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -83,8 +89,13 @@ class ArrayBox:
 class Storage:
     """The numbers of one or more torch tensors: a view into the file."""
 
-    array: Array  # flat
+    array: Array  # flat; bfloat16 as 16 plain bits
     bfloat16: bool = False
+
+    @functools.cached_property
+    def numbers(self) -> Array:
+        """``array``, or what its bits mean: float32 in new memory, once for all tensors on this storage."""
+        return (self.array.astype(np.uint32) << 16).view(np.float32) if self.bfloat16 else self.array
 
 
 @dataclass(eq=False)
@@ -98,15 +109,12 @@ class TensorBox:
 
     @property
     def array(self) -> Array:
-        """A read-only view of the file (bfloat16 is converted to float32, in new memory)."""
-        flat = self.storage.array
+        """A read-only view of the storage's numbers."""
+        flat = self.storage.numbers
         item = flat.dtype.itemsize
-        view = np.lib.stride_tricks.as_strided(
+        return np.lib.stride_tricks.as_strided(
             flat[self.offset :], self.size, [step * item for step in self.stride], writeable=False
         )
-        if self.storage.bfloat16:
-            return (view.astype(np.uint32) << 16).view(np.float32)
-        return view
 
 
 def as_array(value: object) -> Array | None:
@@ -138,10 +146,11 @@ def _tuple(value: object, length: int | None = None) -> tuple[Any, ...]:
 
 
 def _sizes(value: object) -> tuple[int, ...]:
-    sizes = tuple(_integer(one) for one in _tuple(tuple(value) if isinstance(value, list) else value))
-    if len(sizes) > MAX_DIMENSIONS:
-        raise UnsafeFile(f"the file declares an array of {len(sizes)} dimensions")
-    return sizes
+    if not isinstance(value, tuple | list):
+        raise ValueError("sizes were expected")
+    if len(value) > MAX_DIMENSIONS:
+        raise UnsafeFile(f"the file declares an array of {len(value)} dimensions")
+    return tuple(_integer(one) for one in value)
 
 
 def _integer(value: object) -> int:
@@ -158,7 +167,7 @@ def product(sizes: tuple[int, ...]) -> int:
     return result
 
 
-_NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][0-9]{1,8}|O8?)")
+_NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][1-9][0-9]{0,7}|O8?)")
 
 
 def _dtype(machine: Machine, args: tuple[Any, ...]) -> DType:
@@ -197,13 +206,16 @@ def array_view(
     """A read-only array over ``raw``, which must hold what the shape declares (at least, if not ``exact``).
 
     Raises:
-        UnsafeFile: it holds less or more.
+        UnsafeFile: it holds less or more, or the shape is an impossible one.
     """
     declared = product(shape) * dtype.itemsize
     if declared > len(raw) or (exact and declared != len(raw)):
         raise UnsafeFile(f"the file declares an array of {declared} bytes and holds {len(raw)} for it")
     flat = np.frombuffer(raw[:declared], dtype) if declared else np.zeros(0, dtype)
-    array = flat.reshape(shape, order="F" if fortran else "C")
+    try:
+        array = flat.reshape(shape, order="F" if fortran else "C")
+    except ValueError:
+        raise UnsafeFile("the file declares an array of an impossible shape") from None
     array.flags.writeable = False
     return array
 
@@ -240,6 +252,7 @@ def _scalar(machine: Machine, args: tuple[Any, ...]) -> object:
     dtype, raw = _tuple(args, 2)
     if not isinstance(dtype, DType) or dtype.dtype.hasobject:
         raise UnsafeFile("the file holds a scalar that is no plain number")
+    machine.spend(dtype.dtype.itemsize)
     return array_view(as_bytes(machine, raw), dtype.dtype, (), fortran=False).item()
 
 
@@ -276,13 +289,15 @@ def _set(machine: Machine, args: tuple[Any, ...]) -> set[Any]:
 
 
 def _key(key: Any) -> Any:
-    """A dictionary key; nested tuples are refused, as hashing them can take time without end."""
+    """A dictionary key; refused is what takes time without end: hashing nested tuples, telling equal hashes apart."""
     parts = key if isinstance(key, tuple) else (key,)
-    if len(parts) <= MAX_DIMENSIONS and all(
+    if len(parts) > MAX_DIMENSIONS or not all(
         one is None or isinstance(one, str | int | float | bytes | Name) for one in parts
     ):
-        return key
-    raise UnsafeFile("the file uses a composed object as the key of a table")
+        raise UnsafeFile("the file uses a composed object as the key of a table")
+    if any(isinstance(one, int) and not -MAX_KEY < one < MAX_KEY for one in parts):
+        raise UnsafeFile("the file uses a number of more than 60 bits as the key of a table")
+    return key
 
 
 def _size(machine: Machine, args: tuple[Any, ...]) -> tuple[int, ...]:
@@ -324,7 +339,10 @@ def _nested_storage(machine: Machine, args: tuple[Any, ...]) -> Storage:
     from facelab.checkpoints.torchfile import read_nested_storage
 
     (raw,) = _tuple(args, 1)
-    return read_nested_storage(as_bytes(machine, raw), machine)
+    storage = read_nested_storage(as_bytes(machine, raw), machine)
+    if storage.bfloat16:
+        machine.spend(2 * storage.array.nbytes)  # of `numbers`; the bytes may be in the memo
+    return storage
 
 
 def _stub(name: Name, args: tuple[Any, ...]) -> Stub:
@@ -405,33 +423,71 @@ _SAME_MODULE = {
 ALLOWED: frozenset[tuple[str, str]] = frozenset({*_MADE, *_STUBS, *_LABELS})
 
 
-def check_nesting(value: object) -> None:
-    """Walk what a pickle made, level by level.
+def _parts(value: object) -> Iterator[Any] | None:
+    """What a container holds; None for what is none."""
+    match value:
+        case Stub():
+            return iter((value.args, value.state))
+        case dict():
+            return itertools.chain(value.keys(), value.values())
+        case ArrayBox():
+            return iter(value.objects or ())
+        case list() | tuple():
+            return iter(value)
+    return None
+
+
+def check_unfolded(value: object, room: int) -> None:
+    """Measure what a pickle made as if each object were written out wherever it is referred to.
+
+    Args:
+        value: the outermost object.
+        room: bytes that it may take then, with 8 for an object and one for each character.
 
     Raises:
-        UnsafeFile: it nests deeper than any generator, so that those who walk it could run out of stack.
+        UnsafeFile: it is larger, refers to itself, or nests so deep that those who walk it could run out of stack.
     """
-    level, seen = [value], set()
-    for _ in range(MAX_LEVELS):
-        below: list[Any] = []
-        for one in level:
-            if isinstance(one, Stub):
-                parts: tuple[Any, ...] = (one.args, one.state)
-            elif isinstance(one, dict):
-                parts = tuple(one.values())
-            elif isinstance(one, ArrayBox):
-                parts = tuple(one.objects or ())
-            elif isinstance(one, list | tuple):
-                parts = tuple(one)
+    known: dict[int, tuple[int, int]] = {}  # id of a container -> (bytes, levels), once it is known
+    open_: dict[int, None] = {}
+    path: list[list[Any]] = []  # of the containers around: [id, what is left of its parts, bytes, levels]
+
+    def enter(container: object, parts: Iterator[Any]) -> None:
+        if id(container) in open_:
+            raise UnsafeFile("the file holds an object that contains itself; no generator needs that")
+        open_[id(container)] = None
+        path.append([id(container), parts, 8, 1])
+        if len(path) > MAX_LEVELS:
+            raise UnsafeFile(f"the file nests objects more than {MAX_LEVELS} deep; no generator needs that")
+
+    def add(size: int, levels: int) -> None:
+        around = path[-1]
+        around[2] += size
+        around[3] = max(around[3], levels + 1)
+        if around[2] > room:
+            raise UnsafeFile("the file unfolds into much more than it holds; no generator does")
+        if around[3] > MAX_LEVELS:
+            raise UnsafeFile(f"the file nests objects more than {MAX_LEVELS} deep; no generator needs that")
+
+    parts = _parts(value)
+    if parts is not None:
+        enter(value, parts)
+    while path:
+        for part in path[-1][1]:
+            if isinstance(part, str | bytes):
+                add(8 + len(part), 0)
+            elif id(part) in known:
+                add(*known[id(part)])
+            elif (parts := _parts(part)) is not None:
+                enter(part, parts)
+                break
             else:
-                continue
-            if id(one) not in seen:
-                seen.add(id(one))
-                below.extend(parts)
-        if not below:
-            return
-        level = below
-    raise UnsafeFile(f"the file nests objects more than {MAX_LEVELS} deep; no generator needs that")
+                add(8, 0)
+        else:
+            done, _, size, levels = path.pop()
+            del open_[done]
+            known[done] = size, levels
+            if path:
+                add(size, levels)
 
 
 # --- the machine -------------------------------------------------------------------------------------------------
@@ -491,7 +547,7 @@ class Machine:
                 code = self._read(1)[0]
                 if code == _STOP:
                     value = self._pop()
-                    check_nesting(value)
+                    check_unfolded(value, 4 * len(self._root().view) + (64 << 20))
                     return value
                 self._count()
                 action = _ACTIONS.get(code)
@@ -524,12 +580,16 @@ class Machine:
         Raises:
             UnsafeFile: in all it would be several times what the whole file holds.
         """
-        root = self
-        while root._parent is not None:
-            root = root._parent
+        root = self._root()
         root._budget -= count
         if root._budget < 0:
             raise UnsafeFile("the file unfolds into much more than it holds; no generator does")
+
+    def _root(self) -> Machine:
+        root = self
+        while root._parent is not None:
+            root = root._parent
+        return root
 
     def _count(self) -> None:
         machine: Machine | None = self
@@ -584,12 +644,16 @@ class Machine:
         return value
 
     def _line(self, limit: int) -> bytes:
-        window = bytes(self.view[self.position : self.position + limit + 1])
-        end = window.find(b"\n")
-        if end < 0:
-            raise CheckpointError("the file is cut off or damaged: a line of text does not end")
-        self.position += end + 1
-        return window[:end]
+        size = 64
+        while True:
+            size = min(8 * size, limit + 1)
+            window = bytes(self.view[self.position : self.position + size])
+            end = window.find(b"\n")
+            if end >= 0:
+                self.position += end + 1
+                return window[:end]
+            if len(window) < size or size > limit:
+                raise CheckpointError("the file is cut off or damaged: a line of text does not end")
 
     # Instructions
 
@@ -726,6 +790,8 @@ class Machine:
             for part in parts:
                 if isinstance(part, dict):
                     self.spend(64 * len(part))
+                    if any(not isinstance(key, str) or key.startswith("__") for key in part):
+                        raise UnsafeFile(f"the file changes what {target.name} is; facelab runs no code from files")
                     target.state.update(part)
                 elif part is not None:
                     raise ValueError("an object's state is no table")

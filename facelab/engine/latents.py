@@ -279,6 +279,8 @@ def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         raise LatentError(f"{name!r} holds no array of numbers; is it a generator or a picture?")
     named = [found[key] for key in _KEYS if key in found]
     if not named and len(found) > 1:
+        if sum(a.size for a in found.values()) > MAX_NUMBERS:  # one array may bear a thousand names
+            raise LatentError(f"{name!r} holds no array of numbers that could be codes")
         same = {a.shape for a in found.values()}
         # A dictionary of one code per photograph, as several encoders write it, or of all steps of each (ReStyle).
         if len(same) == 1 and len(next(iter(same))) <= 2:
@@ -291,4 +293,5 @@ def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     array = named[0] if named else next(iter(found.values()))
     if array.dtype.kind not in "fiu" or array.size > MAX_NUMBERS:
         raise LatentError(f"{name!r} holds no array of numbers that could be codes")
-    return np.asarray(array, np.float32)
+    with np.errstate(over="ignore"):  # what overflows is refused by the reader as not finite
+        return np.asarray(array, np.float32)

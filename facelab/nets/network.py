@@ -247,8 +247,9 @@ def estimate_w_avg(network: Network, count: int = 10_000, seed: int = 123) -> Te
     """
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(network.w_dim, dtype=torch.float64)
-    for start in range(0, count, 1000):
-        size = min(1000, count - start)
+    batch = max(min(1000, (4 << 20) // max(network.c_dim, 1)), 1)  # one-hot labels of many classes are large
+    for start in range(0, count, batch):
+        size = min(batch, count - start)
         z = torch.randn(size, network.z_dim, generator=generator).to(network.w_avg)
         c = None
         if network.c_dim:

@@ -30,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "use_pixel_norm": False,
     "use_instance_norm": True,
     "equalized": True,  # weights are scaled at run time
-    "blur_filter": [1, 2, 1],  # after each doubling; [] for none
+    "blur_filter": [1, 2, 1],  # after each doubling, correlated rather than convolved; [] for none
     "fused_from": 128,  # blocks of at least this size double by a transposed convolution; None: no block does
     "kernel_size": 3,
     # The level of detail that training had reached: 0 is finished, 1 has only grown to half the resolution, and
@@ -163,7 +163,7 @@ class StyleGAN1(Network):
             if size in used:
                 block.add_module("torgb", ToRGB(count, a))
             self.synthesis.add_module(f"b{size}", block)
-        blur = fir_filter(a["blur_filter"]) if a["blur_filter"] else None
+        blur = fir_filter(a["blur_filter"][::-1]) if a["blur_filter"] else None
         self.register_buffer("blur", blur, persistent=False)
         self.noise_shapes = tuple((size, size) for size in sizes for _ in range(2)) if a["use_noise"] else ()
 

@@ -41,6 +41,8 @@ MAPPING_DEFAULTS: dict[str, Any] = {
     "embed_features": 0,
 }
 
+MAX_CLASSES = 100_000  # the largest label sets that pictures come with have some 20,000
+
 DEFAULTS: dict[str, Any] = {
     "resolution": ...,  # a power of two, at least 4
     "channels": ...,  # feature maps of each block, 4x4 first
@@ -62,6 +64,8 @@ class LabelledMapping(nn.Module):
         super().__init__()
         self.z_dim, self.c_dim = int(a["z_dim"]), int(a["c_dim"])
         self.normalize_z, self.label = bool(a["normalize_z"]), str(a["label"])
+        if not 0 <= self.c_dim <= MAX_CLASSES:
+            raise BadArgument(f"a generator of {self.c_dim} classes cannot be")
         features = [self.z_dim, *(int(n) for n in a["mapping_features"])]
         if not 1 <= len(features) <= 129 or min(features[1:], default=1) < 1:
             raise BadArgument(f"a mapping network of {len(features) - 1} layers cannot be")

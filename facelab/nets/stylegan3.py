@@ -142,7 +142,7 @@ class FilteredLayer(nn.Module):
         left, right, top, bottom = (int(n) for n in a["padding"])
         self.padding = (left, right, top, bottom)
         self.conv_clamp = conv_clamp
-        if not (1 <= self.kernel <= 15 and 1 <= self.up <= 16 and 1 <= self.down <= 16):
+        if not (1 <= self.kernel <= 15 and 1 <= self.up <= 64 and 1 <= self.down <= 64):
             raise BadArgument(f"a layer has an impossible kernel or factor: {self.kernel}, {self.up}, {self.down}")
         if max(abs(n) for n in self.padding) > 4096:
             raise BadArgument(f"a layer has impossible padding: {self.padding}")

@@ -76,7 +76,17 @@ def test_that_nvidia_stylegan3_is_read_with_every_option(option: str, tmp_path: 
     _same(network, checkpoints.load(_nvidia(4)(network, tmp_path / "a")).network)
 
 
-@pytest.mark.parametrize("option", examples.SG2)
+@pytest.mark.parametrize("design", examples.DESIGNS)
+def test_that_nvidia_stylegan3_is_read_in_every_design(design: str, tmp_path: Path) -> None:
+    network = examples.designed_stylegan3(design)
+    found = checkpoints.load(_nvidia(3)(network, tmp_path / "a")).network
+    _same(network, found)
+    checkpoints.save(found, tmp_path / "b")
+    _same(network, checkpoints.load(tmp_path / "b").network)
+
+
+# The depth and z_dim of TensorFlow's files are read off the layers.
+@pytest.mark.parametrize("option", [option for option in examples.SG2 if option != "w is z"])
 def test_that_tensorflow_stylegan2_is_read_with_every_option(option: str, tmp_path: Path) -> None:
     network = examples.stylegan2(option)
     biases = tuple(name for name in network.state_dict() if name.endswith("affine.bias"))
@@ -92,6 +102,25 @@ def test_that_tensorflow_stylegan2_is_read_with_every_option(option: str, tmp_pa
 def test_that_tensorflow_stylegan1_is_read_with_every_option(option: str, tmp_path: Path) -> None:
     network = examples.stylegan1(option)
     _same(network, checkpoints.load(_tf(network, tmp_path / "a")).network)
+
+
+def test_that_a_tensorflow_synthesis_of_fixed_structure_is_read_though_training_had_only_begun(tmp_path: Path) -> None:
+    network = examples.stylegan1()
+    whole = writers.tf_stylegan1(network)  # type: ignore[arg-type]
+    for key in ("lod", "synthesis"):
+        place = whole.state["components"].get(key, whole)
+        place.state["variables"] = [
+            (name, np.float32(2) if name == "lod" else one) for name, one in place.state["variables"]
+        ]
+    _same(network, checkpoints.load(writers.write_pickle(whole, tmp_path / "a")).network)
+
+
+def test_that_tensorflow_without_a_resampling_kernel_doubles_by_a_box(tmp_path: Path) -> None:
+    whole = writers.tf_stylegan2(examples.stylegan2())  # type: ignore[arg-type]
+    for part in (whole, *whole.state["components"].values()):
+        part.state["static_kwargs"]["resample_kernel"] = None
+    found = checkpoints.load(writers.write_pickle(whole, tmp_path / "a")).network
+    assert found.architecture["resample_filter"] == [1, 1]
 
 
 def test_that_the_oldest_tensorflow_files_are_read(tmp_path: Path) -> None:

@@ -355,8 +355,8 @@ def tf_stylegan2(network: StyleGAN2, version: int = 4, **options: Any) -> TFNetw
     a = network.architecture
     return _tf_generator(
         network, variables, version, architecture=a["architecture"], conv_clamp=a["conv_clamp"],
-        resample_kernel=a["resample_filter"],
-        mapping_lrmul=a["mapping_lr_multiplier"], **options
+        resample_kernel=a["resample_filter"], nonlinearity=a["activation"],
+        mapping_nonlinearity=a["mapping_activation"], mapping_lrmul=a["mapping_lr_multiplier"], **options
     )  # fmt: skip
 
 
@@ -387,7 +387,8 @@ def tf_stylegan1(network: StyleGAN1, version: int = 3) -> TFNetwork:
     fused = {128: "auto", 8: True, None: False}[a["fused_from"]]
     return _tf_generator(
         network, variables, version, lod=a["lod"], fused_scale=fused, blur_filter=a["blur_filter"],
-        use_pixel_norm=a["use_pixel_norm"], use_instance_norm=a["use_instance_norm"],
+        use_pixel_norm=a["use_pixel_norm"], use_instance_norm=a["use_instance_norm"], use_wscale=a["equalized"],
+        nonlinearity=a["activation"], mapping_nonlinearity=a["mapping_activation"], normalize_latents=a["normalize_z"],
         mapping_lrmul=a["mapping_lr_multiplier"],
     )  # fmt: skip
 

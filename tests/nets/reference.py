@@ -7,6 +7,7 @@ convolutions: nothing is rearranged as the networks rearrange it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,9 +17,18 @@ from torch.nn import functional
 State = dict[str, Tensor]
 
 
-def dense(state: State, path: str, x: Tensor, lr: float = 1.0) -> Tensor:
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "lrelu": lambda x: functional.leaky_relu(x, 0.2) * math.sqrt(2),
+    "relu": lambda x: x.clamp(min=0) * math.sqrt(2),
+    "swish": lambda x: x * torch.sigmoid(x) * math.sqrt(2),
+    "tanh": torch.tanh,
+}
+
+
+def dense(state: State, path: str, x: Tensor, lr: float = 1.0, equalized: bool = True) -> Tensor:
     weight = state[f"{path}.weight"]
-    return x @ (weight * (lr / math.sqrt(weight.shape[1]))).t() + state[f"{path}.bias"] * lr
+    scale = lr / math.sqrt(weight.shape[1]) if equalized else lr
+    return x @ (weight * scale).t() + state[f"{path}.bias"] * lr
 
 
 def normalized(x: Tensor) -> Tensor:
@@ -29,17 +39,18 @@ def mapping(state: State, a: dict[str, Any], z: Tensor, c: Tensor | None, root2_
     x = z
     if c is not None and a["label"] == "concat":
         x = torch.cat([x, c @ state["mapping.embed_table"]], 1)
-    x = normalized(x)
+    x = normalized(x) if a["normalize_z"] and x.shape[1] else x
     if c is not None and a["label"] == "embed":
-        x = torch.cat([x, normalized(dense(state, "mapping.embed", c))], 1)
+        y = dense(state, "mapping.embed", c)
+        x = torch.cat([x, normalized(y) if a["normalize_z"] else y], 1)
     for index in range(len(a["mapping_features"])):
         lr = a["mapping_lr_multiplier"]
         if root2_in_weights:
             weight = state[f"mapping.fc{index}.weight"]
-            y = x @ (weight * (math.sqrt(2) * lr / math.sqrt(weight.shape[1]))).t()
-            x = functional.leaky_relu(y + state[f"mapping.fc{index}.bias"] * lr, 0.2)
+            y = x @ (weight * (math.sqrt(2) * lr / math.sqrt(weight.shape[1]) if a["equalized"] else lr)).t()
+            x = ACTIVATIONS[a["mapping_activation"]](y + state[f"mapping.fc{index}.bias"] * lr) / math.sqrt(2)
         else:
-            x = functional.leaky_relu(dense(state, f"mapping.fc{index}", x, lr), 0.2) * math.sqrt(2)
+            x = ACTIVATIONS[a["mapping_activation"]](dense(state, f"mapping.fc{index}", x, lr))
     return x
 
 
@@ -84,7 +95,7 @@ def stylegan2(state: State, a: dict[str, Any], fir: Tensor, ws: Tensor, noise: b
             y = modulated(x, weight, styles, half, True)
         if noise and a["use_noise"]:
             y = y + state[f"{path}.noise_const"] * state[f"{path}.noise_strength"]
-        y = functional.leaky_relu(y + state[f"{path}.bias"][:, None, None], 0.2) * (math.sqrt(2) * gain)
+        y = ACTIVATIONS[a["activation"]](y + state[f"{path}.bias"][:, None, None]) * gain
         return y if a["conv_clamp"] is None else y.clamp(-a["conv_clamp"] * gain, a["conv_clamp"] * gain)
 
     x = state["synthesis.b4.const"][None].repeat(len(ws), 1, 1, 1)
@@ -163,28 +174,33 @@ def stylegan1(state: State, a: dict[str, Any], ws: Tensor, noise: bool) -> Tenso
                 x = state[f"{path}.const"][None].repeat(len(ws), 1, 1, 1)
             else:
                 weight = state[f"{path}.weight"]
-                weight = weight * (math.sqrt(2) / math.sqrt(weight[0].numel()))
+                weight = weight * (math.sqrt(2) / math.sqrt(weight[0].numel()) if a["equalized"] else 1)
                 if name == "conv0":
                     x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
                     if a["fused_from"] is not None and size >= a["fused_from"]:
                         weight = weight.flip(2, 3)
                 x = functional.conv2d(x, weight, padding=1)
                 if name == "conv0" and a["blur_filter"]:
+                    # TensorFlow's depthwise convolution correlates, and pads an odd number more behind than before.
                     taps = torch.tensor(a["blur_filter"], dtype=torch.float32)
-                    x = upfirdn(x, taps / taps.sum(), 1, 1, (1, 1, 1, 1), 1)
+                    kernel = torch.outer(taps, taps) / taps.sum() ** 2
+                    before, after = (len(taps) - 1) // 2, len(taps) // 2
+                    padded = functional.pad(x, (before, after, before, after))
+                    x = functional.conv2d(padded, kernel[None, None].repeat(x.shape[1], 1, 1, 1), groups=x.shape[1])
             if noise and a["use_noise"]:
                 x = x + state[f"{path}.noise_const"] * state[f"{path}.noise_strength"][:, None, None]
-            x = functional.leaky_relu(x + state[f"{path}.bias"][:, None, None], 0.2)
+            x = ACTIVATIONS[a["activation"]](x + state[f"{path}.bias"][:, None, None]) / math.sqrt(2)
             x = normalized(x) if a["use_pixel_norm"] else x
             if a["use_instance_norm"]:
                 x = x - x.mean([2, 3], keepdim=True)
                 x = x / (x.square().mean([2, 3], keepdim=True) + 1e-8).sqrt()
-            styles = dense(state, f"{path}.affine", ws[:, row]).reshape(len(ws), 2, -1, 1, 1)
+            styles = dense(state, f"{path}.affine", ws[:, row], equalized=a["equalized"]).reshape(len(ws), 2, -1, 1, 1)
             x = x * (styles[:, 0] + 1) + styles[:, 1]
             row += 1
         if f"synthesis.b{size}.torgb.weight" in state:
             weight = state[f"synthesis.b{size}.torgb.weight"]
-            y = functional.conv2d(x, weight / math.sqrt(weight.shape[1]), state[f"synthesis.b{size}.torgb.bias"])
+            weight = weight / math.sqrt(weight.shape[1]) if a["equalized"] else weight
+            y = functional.conv2d(x, weight, state[f"synthesis.b{size}.torgb.bias"])
             factor = 2 ** (len(sizes) - 1 - index)
             pictures.append(y.repeat_interleave(factor, 2).repeat_interleave(factor, 3))
     if len(pictures) == 1:

@@ -61,6 +61,15 @@ def test_that_stylegan3_draws_what_the_paper_says(option: str) -> None:
     torch.testing.assert_close(network.synthesize(ws, transform=moved), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("design", examples.DESIGNS)
+def test_that_a_stylegan3_of_any_design_draws_what_the_paper_says(design: str) -> None:
+    network = examples.designed_stylegan3(design)
+    ws = torch.randn(1, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(3))
+    state, a = _state(network), network.architecture
+    expected = reference.stylegan3(state, a, ws, state["synthesis.input.transform"])
+    torch.testing.assert_close(network.synthesize(ws), expected, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (4, 1), (1, 2), (1, 4), (3, 1), (1, 3)])
 def test_that_an_axis_is_filtered_as_if_zeros_were_inserted(up: int, down: int) -> None:
     generator = torch.Generator().manual_seed(up + 10 * down)
