@@ -253,13 +253,23 @@ def _interruptible(window: MainWindow) -> Iterator[None]:
 
 
 def _on_qt_message(kind: QtMsgType, context: QMessageLogContext, text: str) -> None:
-    """What Qt says goes to the log, not onto a person's terminal."""
+    """What Qt says goes to the log, not onto a person's terminal; but for why it ends the program."""
     levels = {
         QtMsgType.QtWarningMsg: logging.WARNING,
         QtMsgType.QtCriticalMsg: logging.ERROR,
         QtMsgType.QtFatalMsg: logging.CRITICAL,
     }
     logging.getLogger("qt").log(levels.get(kind, logging.DEBUG), "%s", text)
+    if kind is QtMsgType.QtFatalMsg and "platform plugin" in text:
+        shown = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY") or "this computer"
+        sys.stderr.write(
+            f"facelab: no window can be opened on {shown}: the display does not answer, or a system library is missing "
+            "(README names them); `facelab --help` tells what works without a window\n"
+        )
+        logging.shutdown()
+        os._exit(2)  # Qt would abort, and leave no word but a core dump
+    if kind is QtMsgType.QtFatalMsg:
+        sys.stderr.write(f"facelab: {text}\n")
 
 
 def _write_log() -> None:

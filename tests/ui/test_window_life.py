@@ -96,6 +96,15 @@ def test_that_nothing_heavy_loads_before_the_window_is_painted(monkeypatch: pyte
     assert (done.returncode, done.stdout, done.stderr) == (0, "True []\n", "")
 
 
+def test_that_a_display_that_does_not_answer_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "no-such-platform")
+    program = [sys.executable, "-m", "facelab"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("facelab: no window can be opened")
+    assert done.stderr.count("\n") == 1
+
+
 def test_that_a_window_for_a_picture_has_the_first_layout_and_leaves_the_persons_alone(
     qtbot: QtBot, window: MainWindow, session: Session, client: Client
 ) -> None:
