@@ -99,7 +99,7 @@ def find_faces(photo: Photo, upsample: int = 0, detector: str = "hog") -> tuple[
             for box, score in _detect(copy, upsample, detector)
         )
     if not faces:
-        more = "" if upsample == MAX_UPSAMPLE else ", or search again with upsampling, which finds smaller faces"
+        more = "" if upsample == MAX_UPSAMPLE else ", or search again for smaller faces"
         raise NoFaceFound(f"no face was found in {photo.name!r}; place the crop by hand{more}")
     return tuple(sorted(faces, key=lambda face: (face.score >= DOUBTFUL, face.area), reverse=True))
 

@@ -67,7 +67,7 @@ def test_that_positions_are_those_of_the_full_photograph_whatever_its_size(astro
 
 def test_that_where_there_is_no_face_the_person_is_told_to_place_the_crop() -> None:
     grey = Photo(np.full((300, 300, 3), 120, np.uint8), "wall.jpg")
-    with pytest.raises(NoFaceFound, match=r"'wall.jpg'; place the crop by hand, or search again with upsampling"):
+    with pytest.raises(NoFaceFound, match=r"'wall.jpg'; place the crop by hand, or search again for smaller faces"):
         find_faces(grey)
     with pytest.raises(NoFaceFound, match=r"by hand$"):
         find_faces(Photo(grey.pixels[:64, :64]), upsample=2)

@@ -170,6 +170,17 @@ def test_that_a_crop_placed_by_hand_outlives_a_search_in_vain(qtbot: QtBot, pane
     assert panel.photo.crop == placed
 
 
+def test_that_a_photograph_is_taken_off_the_queue_with_a_key(qtbot: QtBot, panel: EncodePanel, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        panel.open_photo(tmp_path / name)
+    qtbot.waitUntil(lambda: [item.ready for item in panel.items] == [True, True], timeout=5000)
+    panel.queue.setFocus()
+    qtbot.keyClick(panel.queue, Qt.Key.Key_Delete)
+    assert [item.name for item in panel.items] == ["b"]
+    assert panel.item is panel.items[0]
+    assert panel.queue.count() == 1
+
+
 def test_that_keys_move_scale_and_turn_the_crop(qtbot: QtBot, panel: EncodePanel, tmp_path: Path) -> None:
     panel.open_photo(tmp_path / "me.jpg")
     qtbot.waitUntil(ready(panel), timeout=5000)

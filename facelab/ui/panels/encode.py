@@ -14,6 +14,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from PySide6.QtCore import QSize, Qt, QTimer
 from PySide6.QtGui import (
+    QAction,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDropEvent,
@@ -182,6 +183,7 @@ class Item:
     run: Run | None = None
     error: str = ""
     searching: str = ""  # what for, while it is searched again
+    listed: Pixels | None = None  # its picture in the queue
 
     @property
     def ready(self) -> bool:
@@ -443,6 +445,12 @@ class EncodePanel(Panel):
         queue.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         queue.setAccessibleName("Photographs")
         queue.currentRowChanged.connect(self._select)
+        remove = QAction("Remove from the list", queue)
+        remove.setShortcut(QKeySequence.StandardKey.Delete)
+        remove.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        remove.triggered.connect(self._remove_item)
+        queue.addAction(remove)
+        queue.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         queue.hide()
         return queue
 
@@ -731,12 +739,12 @@ class EncodePanel(Panel):
             name = self.queue.fontMetrics().elidedText(item.name, Qt.TextElideMode.ElideRight, 96)
             row.setText(f"{name}\n{self._words(item)}")
             row.setToolTip(item.error or item.name)
-            if row.icon().isNull():
-                picture = item.run.target if item.run is not None else None if item.cut is None else item.cut.pixels
-                if picture is not None:
-                    icon = QIcon(pixmap_of(picture))
-                    icon.addPixmap(pixmap_of(picture), QIcon.Mode.Selected)  # a chosen face is not tinted
-                    row.setIcon(icon)
+            picture = item.run.target if item.run is not None else None if item.cut is None else item.cut.pixels
+            if picture is not None and picture is not item.listed:
+                item.listed = picture
+                icon = QIcon(pixmap_of(picture))
+                icon.addPixmap(pixmap_of(picture), QIcon.Mode.Selected)  # a chosen face is not tinted
+                row.setIcon(icon)
         self.queue.setVisible(len(self.items) > 1)
 
     @staticmethod
@@ -969,7 +977,8 @@ class EncodePanel(Panel):
             if not self._compare_soon.isActive():
                 self._compare_soon.start()
         self.live_view.recipe = run.recipe
-        self.progress.setRange(0, run.settings.steps)
+        preparing = run.state == "running" and not run.steps
+        self.progress.setRange(0, 0 if preparing else run.settings.steps)
         self.progress.setValue(run.settings.steps if run.state == "done" else run.steps)
         self.run_text.setText(self._said(run))
 

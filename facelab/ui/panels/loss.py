@@ -367,10 +367,8 @@ class LossPanel(Panel):
         for row in reversed(rows):
             if row.steps_done and row.id not in self.curves:
                 self._add(Curve(row.id, row.name, len(self.curves)), row.best)
-        if rows and self.curves and not any(c.shown for c in self.curves.values()):
-            newest = self._row(rows[0].id)
-            if newest is not None:
-                newest.setCheckState(Qt.CheckState.Checked)
+        if self.curves and not any(c.shown for c in self.curves.values()):
+            self.legend.item(0).setCheckState(Qt.CheckState.Checked)  # the newest that has steps
         self._show_page()
 
     def _project_changed(self, _: object) -> None:
