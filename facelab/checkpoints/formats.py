@@ -84,7 +84,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
                     notes=tuple(contents.notes),
                     metadata=native.extra_metadata(contents),
                 )
-        raise UnknownFormat(f"{source.path.name} holds no generator that facelab knows")
+        raise UnknownFormat(f"{source.path.name!r} holds no generator that facelab knows")
 
 
 def _network(known: Format, contents: Contents) -> Network:

@@ -51,7 +51,7 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[Source]:
         # Opened without waiting, so that a pipe nobody writes to cannot hold the caller.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise CheckpointError(f"there is no file {path}") from None
+        raise CheckpointError(f"there is no file {str(path)!r}") from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     try:
@@ -61,7 +61,7 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[Source]:
         if not stat.S_ISREG(status.st_mode):
             raise CheckpointError(f"{path} is not a regular file")
         if status.st_size == 0:
-            raise CheckpointError(f"{path.name} is empty; it may have been cut off while it was downloaded")
+            raise CheckpointError(f"{path.name!r} is empty; it may have been cut off while it was downloaded")
         if status.st_size > LARGEST_FILE:
             raise CheckpointError(f"{path.name} has {status.st_size >> 30} GB, more than any generator file")
         mapped = mmap.mmap(handle, status.st_size, access=mmap.ACCESS_READ)
@@ -130,7 +130,7 @@ def read_contents(source: Source, *, objects: bool = False) -> Contents:
     except CheckpointError:
         if head[:1] == b"\x80" and head[1:2] <= b"\x05":
             raise
-        raise UnknownFormat(f"{name} is not a generator file of a kind that facelab knows") from None
+        raise UnknownFormat(f"{name!r} is not a generator file of a kind that facelab knows") from None
     if value == LEGACY_MAGIC:
         return Contents("torch", len(view), read_legacy(view, objects=objects))
     contents = Contents("pickle", len(view), value)
@@ -153,5 +153,7 @@ def read_safetensors(source: Source) -> Contents:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
             metadata = dict(file.metadata() or {})
     except (SafetensorError, AttributeError, OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{source.path.name} is damaged or cut off: {printable(error, 200)}") from None
+        raise CheckpointError(
+            f"{source.path.name!r} is damaged or cut off; copy or download it again ({printable(error, 200)})"
+        ) from None
     return Contents("safetensors", len(source.view), tensors, metadata)
