@@ -23,6 +23,7 @@ import numpy as np
 
 from facelab import __version__
 from facelab.errors import (
+    AmbiguousLatent,
     BadArgument,
     ExportError,
     FacelabError,
@@ -73,7 +74,8 @@ A FACE is one of
   7                     the face of a seed
   me.face.safetensors   a face saved by facelab or found by `facelab encode`
   me.png                a picture saved by facelab, which carries its recipe
-  w.npz, w.npy, w.pt    a latent code in W+ or W, of any program
+  w.npz, w.npy, w.pt    a latent code in W+, W or Z, of any program
+  w.npz:3               the third of several codes
 """
 
 
@@ -664,7 +666,10 @@ def _face(engine: TorchEngine, model: Model, face: str, options: argparse.Namesp
         return Recipe.of(Code.from_seed(int(face), model.network.z_dim, model.sha256, label))
     from facelab.engine.desk import look_at
 
-    path = Path(face)
+    path, number = Path(face), None
+    file, colon, digits = face.rpartition(":")
+    if colon and digits.isdecimal() and not path.exists():
+        path, number = Path(file), int(digits)
     found = look_at(path)
     if found.recipe is not None:
         if found.recipe.generator != model.sha256:
@@ -673,11 +678,17 @@ def _face(engine: TorchEngine, model: Model, face: str, options: argparse.Namesp
             )
         return found.recipe
     if found.what == "latents":
-        job = ReadLatents(path=path, generator=model.sha256)
-        (codes,) = [a.codes for a in _answers(engine, job, options) if isinstance(a, Codes)]
-        if len(codes) != 1:
-            raise LatentError(f"{path.name!r} holds {len(codes)} codes; save the one that is meant by itself")
-        return Recipe.of(codes[0])
+        job = ReadLatents(path=path, generator=model.sha256, space=options.read_as, array=options.read_array)
+        try:
+            (codes,) = [a.codes for a in _answers(engine, job, options) if isinstance(a, Codes)]
+        except AmbiguousLatent as error:
+            option = "--read-as" if error.asks == "space" else "--read-array"
+            raise LatentError(f"{error}: {option} {' or '.join(error.choices)}") from error
+        if number is None and len(codes) > 1:
+            raise LatentError(f"{path.name!r} holds {len(codes)} codes; name the one that is meant: {face}:1")
+        if number is not None and not 1 <= number <= len(codes):
+            raise LatentError(f"{path.name!r} holds {len(codes)} codes, number {number} is none of them")
+        return Recipe.of(codes[(number or 1) - 1])
     if found.what == "photo":
         raise BadArgument(
             f"{path.name!r} is a picture without a recipe; find its face first: facelab encode {face} -o me.face.safetensors"
@@ -995,6 +1006,9 @@ def _look_options(command: argparse.ArgumentParser) -> None:
         metavar="K",
         help="the class of seeds, for a conditional generator",
     )
+    codes = command.add_argument_group("how files of latent codes are read, where they do not say it")
+    codes.add_argument("--read-as", choices=("w+", "w", "z"), help="the space of their codes")
+    codes.add_argument("--read-array", metavar="NAME", help="which of their arrays is meant")
 
 
 def _window_options(command: argparse.ArgumentParser) -> None:

@@ -52,12 +52,13 @@ class AmbiguousLatent(LatentError):
     """A latent file can be read in more than one way.
 
     Attributes:
-        choices: the readings, each a word that the reader's ``space`` argument takes.
+        choices: the readings, each a word that the reader's argument named by ``asks`` takes.
+        asks: ``"space"``, or ``"array"`` for a file of several arrays.
     """
 
-    def __init__(self, message: str, choices: tuple[str, ...]) -> None:
+    def __init__(self, message: str, choices: tuple[str, ...], asks: str = "space") -> None:
         super().__init__(message)
-        self.choices = choices
+        self.choices, self.asks = choices, asks
 
 
 class PictureError(FacelabError):

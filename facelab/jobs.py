@@ -729,13 +729,17 @@ class ExportTable(Job):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadLatents(Job):
-    """Read a file of latents; answers with ``Codes``. ``space`` settles a file that can be read in more than one way."""
+    """Read a file of latents; answers with ``Codes``.
+
+    ``space`` and ``array`` settle a file that can be read in more than one way (see ``AmbiguousLatent``).
+    """
 
     kind = "short"
     doing = "reading latents"
     path: Path
     generator: str
     space: str | None = None
+    array: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -100,6 +100,20 @@ def test_that_a_face_file_and_arrays_are_written_and_read() -> None:
         assert np.abs(pixels(f"{suffix}.png") - pixels("me.png")).max() <= 1
 
 
+def test_that_what_a_file_of_codes_does_not_say_is_said_by_options(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = np.random.RandomState(1).randn(12, 512).astype(np.float32)
+    np.savez("rows.npz", one=rows, other=rows[:1])
+    assert "--read-array one or other" in said(capsys, "render", "rows.npz", "-o", "a.png")
+    take = ("--read-array", "one")
+    assert "--read-as w+ or w or z" in said(capsys, "render", "rows.npz", "-o", "a.png", *take)
+    done("render", "rows.npz", "-o", "whole.npy", "-q", *take, "--read-as", "w+")
+    assert np.array_equal(np.load("whole.npy")[0], rows)
+    assert "holds 12 codes" in said(capsys, "render", "rows.npz", "-o", "a.png", *take, "--read-as", "w")
+    assert "number 13" in said(capsys, "render", "rows.npz:13", "-o", "a.png", *take, "--read-as", "w")
+    done("render", "rows.npz:3", "-o", "third.npy", "-q", *take, "--read-as", "w")
+    assert np.array_equal(np.load("third.npy")[0], np.repeat(rows[2:3], 12, 0))
+
+
 # -- mix ----------------------------------------------------------------------------------------------------------------
 def test_that_a_mix_takes_each_group_of_layers_from_the_face_that_is_said() -> None:
     done("render", 1, 7, 9, "-o", "faces", "-q")

@@ -413,7 +413,8 @@ class TorchEngine:
     def _read_latents(self, job: ReadLatents, cancel: threading.Event) -> Iterator[Answer | None]:
         network = self.model(job.generator).network
         yield None
-        yield Codes(latents.codes_of(job.path, job.generator, network.num_ws, network.w_dim, network.z_dim, job.space))
+        sizes = network.num_ws, network.w_dim, network.z_dim
+        yield Codes(latents.codes_of(job.path, job.generator, *sizes, space=job.space, array=job.array))
 
     @_run.register
     def _write_latents(self, job: WriteLatents, cancel: threading.Event) -> Iterator[Answer | None]:

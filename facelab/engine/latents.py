@@ -30,6 +30,8 @@ MAX_NUMBERS = 1 << 27
 
 # The names under which files in circulation keep their codes, the surest first.
 _KEYS = ("ws", "w", "w+", "wplus", "dlatents", "dlatent", "projected_w", "latents", "latent", "Latent", "code", "z")
+# Those that tell the space; "w" is given to codes in W+ as well.
+_SPACES = {"z": "z", "ws": "w+", "w+": "w+", "wplus": "w+"}
 # Rows of W+ that generators have: 2 log2(r) - 2 for 16 to 1024 px; StyleGAN3's 16 among them.
 _ROWS = (6, 8, 10, 12, 14, 16, 18)
 
@@ -136,25 +138,41 @@ def load_latents(path: str | os.PathLike[str], space: str | None = None) -> Floa
         AmbiguousLatent: it holds several arrays of which none is named as a code.
         BadArgument: ``space`` is none of those.
     """
+    _check_space(space)
+    path = Path(path)
+    array, named = _codes(path)
+    space = space or named
+    if array.ndim == 2 and (space == "w+" or (space is None and array.shape[0] in _ROWS)):
+        array = array[None]
+    elif array.ndim == 3 and space in ("w", "z"):
+        array = _one_row(array, space, path.name)
+    return read_only(array)
+
+
+def _check_space(space: str | None) -> None:
     if space not in (None, "w+", "w", "z"):
         raise BadArgument(f"space must be 'w+', 'w' or 'z', not {space!r}")
-    path = Path(path)
-    array = _numbers(arrays_of(path), path.name)
+
+
+def _codes(path: Path, name: str | None = None) -> tuple[Floats, str | None]:
+    """The array of codes in a file, finite float32 [n, C] or [N, L, C], and the space that its name tells."""
+    array, key = _numbers(arrays_of(path), path.name, name)
     while array.ndim > 3 and 1 in array.shape[:-2]:
         array = array.squeeze(next(i for i, n in enumerate(array.shape[:-2]) if n == 1))
     if array.ndim == 1:
         array = array[None]
     if array.ndim not in (2, 3) or array.size == 0:
         raise LatentError(f"{path.name!r} holds an array of the shape {list(array.shape)}, which is no code")
-    if array.ndim == 2 and (space == "w+" or (space is None and array.shape[0] in _ROWS)):
-        array = array[None]
-    elif array.ndim == 3 and space in ("w", "z"):
-        if array.shape[1] != 1 and not (space == "w" and (array == array[:, :1]).all()):
-            raise LatentError(f"{path.name!r} holds codes in W+, of {array.shape[1]} rows each; read it as 'w+'")
-        array = array[:, 0]
     if not np.isfinite(array).all():
         raise LatentError(f"{path.name!r} holds numbers that are not finite")
-    return read_only(array)
+    return array, _SPACES.get(key)
+
+
+def _one_row(array: Floats, space: str, name: str) -> Floats:
+    """[N, L, C] -> [N, C], where that loses nothing."""
+    if array.shape[1] != 1 and not (space == "w" and (array == array[:, :1]).all()):
+        raise LatentError(f"{name!r} holds codes in W+, of {array.shape[1]} rows each; read it as 'w+'")
+    return array[:, 0]
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
@@ -168,42 +186,69 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
 
 
 def codes_of(
-    path: Path, generator: str, num_ws: int, w_dim: int, z_dim: int, space: str | None = None
+    path: Path,
+    generator: str,
+    num_ws: int,
+    w_dim: int,
+    z_dim: int,
+    space: str | None = None,
+    array: str | None = None,
 ) -> tuple[Code, ...]:
     """The codes of a file as faces of a generator.
 
+    Args:
+        path: as of `load_latents`.
+        generator: its identity.
+        num_ws, w_dim, z_dim: what its codes look like.
+        space: "w+", "w" or "z", for a file whose codes can be read in several.
+        array: which array is meant, for a file of several.
+
     Raises:
         LatentError: as of `load_latents`, or the codes do not fit the generator.
-        AmbiguousLatent: they can be read as W or as Z.
+        AmbiguousLatent: they can be read as one code in W+ or several in W, as W or as Z, or there are several arrays.
         WrongGenerator: the file says that they belong to another one.
     """
     if _is_face(path):
         _, code = read_face(path)
         _check_generator(path, code.generator, generator)
         return (code,)
-    named = arrays_of(path).get("generator")
-    if named is not None and named.dtype.kind == "U" and named.size == 1:
-        _check_generator(path, str(named.reshape(-1)[0]), generator)
-    array = load_latents(path, space)
-    if space is None and array.shape == (1, num_ws, w_dim):
-        space = "w+"
-    if array.ndim == 3 and array.shape[1:] != (num_ws, w_dim) and len(array) == 1 and space is None:
-        array = array[0]  # n codes in W, not one of n rows
-    wanted: dict[str, tuple[int, ...]] = {"w+": (num_ws, w_dim), "w": (w_dim,), "z": (z_dim,)}
-    fitting = [name for name, shape in wanted.items() if array.shape[1:] == shape and space in (None, name)]
+    _check_space(space)
+    belongs = arrays_of(path).get("generator")
+    if belongs is not None and belongs.dtype.kind == "U" and belongs.size == 1:
+        _check_generator(path, str(belongs.reshape(-1)[0]), generator)
+    found, named = _codes(path, array)
+    count, width = found.shape[-2:]
+    fits = {"w+": (count, width) == (num_ws, w_dim), "w": width == w_dim, "z": width == z_dim}
+    if found.ndim == 3:
+        fits |= {"w": fits["w"] and count == 1, "z": fits["z"] and count == 1}
+    elif fits["w+"] and (found == found[:1]).all():
+        fits = {"w+": True}  # the same row for each layer: one code in W, laid out
+    fitting = [one for one, fit in fits.items() if fit]
     if not fitting:
         raise LatentError(
-            f"{path.name!r} holds codes of the shape {list(array.shape[1:])}, which do not fit this generator: it takes "
+            f"{path.name!r} holds codes of the shape {list(found.shape)}, which do not fit this generator: it takes "
             f"[{num_ws}, {w_dim}] in W+, [{w_dim}] in W, [{z_dim}] in Z"
         )
-    if len(fitting) > 1:
+    wanted = space or (named if named in fitting else None)
+    if wanted is None and len(fitting) > 1:
+        several = f"one code in W+ or {count} codes" if "w+" in fitting else "codes"
         raise AmbiguousLatent(
-            f"{path.name!r} does not say whether its codes lie in W or in Z; choose one", tuple(fitting)
+            f"{path.name!r} holds {list(found.shape)} and does not say whether that is {several} in "
+            f"{' or in '.join(one.upper() for one in fitting if one != 'w+')}; choose one",
+            tuple(fitting),
         )
-    label = fitting[0]
+    wanted = wanted or fitting[0]
+    if wanted == "w" and found.ndim == 3:
+        found = _one_row(found, "w", path.name)
+    elif wanted not in fitting:
+        raise LatentError(f"{path.name!r} holds {list(found.shape)}, which is no code in {wanted.upper()} here")
+    elif found.ndim == 3 and wanted == "z":
+        found = found[:, 0]
+    elif found.ndim == 2 and wanted == "w+":
+        found = found[None]
     return tuple(
-        Code(array=one, space=label, generator=generator, origin={"file": path.name, "index": i})  # type: ignore[arg-type]
-        for i, one in enumerate(array)
+        Code(array=one, space=wanted, generator=generator, origin={"file": path.name, "index": i})  # type: ignore[arg-type]
+        for i, one in enumerate(found)
     )
 
 
@@ -272,26 +317,30 @@ def _check_size(path: Path) -> int:
     return size
 
 
-def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """The one array of codes among those of a file."""
-    found = {key: a for key, a in arrays.items() if a.dtype.kind in "fiu" and a.ndim}
+def _numbers(arrays: Mapping[str, np.ndarray], name: str, wanted: str | None = None) -> tuple[Floats, str]:
+    """The one array of codes among those of a file, and its name."""
+    found = {key: a for key, a in arrays.items() if a.dtype.kind in "fiu" and a.ndim and wanted in (None, key)}
     if not found:
         raise LatentError(f"{name!r} holds no array of numbers; is it a generator or a picture?")
-    named = [found[key] for key in _KEYS if key in found]
+    named = [(found[key], key) for key in _KEYS if key in found]
     if not named and len(found) > 1:
         if sum(a.size for a in found.values()) > MAX_NUMBERS:  # one array may bear a thousand names
             raise LatentError(f"{name!r} holds no array of numbers that could be codes")
         same = {a.shape for a in found.values()}
         # A dictionary of one code per photograph, as several encoders write it, or of all steps of each (ReStyle).
         if len(same) == 1 and len(next(iter(same))) <= 2:
-            named = [np.stack(list(found.values()))]
+            named = [(np.stack(list(found.values())), "")]
         elif len(same) == 1 and len(next(iter(same))) == 3:
-            named = [np.stack([steps[-1] for steps in found.values()])]
+            named = [(np.stack([steps[-1] for steps in found.values()]), "")]
         else:
             keys = tuple(sorted(found))[:12]
-            raise AmbiguousLatent(f"{name!r} holds several arrays: {', '.join(keys)}; save the one that is meant", keys)
-    array = named[0] if named else next(iter(found.values()))
+            raise AmbiguousLatent(
+                f"{name!r} holds several arrays: {', '.join(keys)}; choose the one that is meant", keys, asks="array"
+            )
+    key, array = next(iter(found.items()))
+    if named:
+        array, key = named[0]
     if array.dtype.kind not in "fiu" or array.size > MAX_NUMBERS:
         raise LatentError(f"{name!r} holds no array of numbers that could be codes")
     with np.errstate(over="ignore"):  # what overflows is refused by the reader as not finite
-        return np.asarray(array, np.float32)
+        return np.asarray(array, np.float32), key

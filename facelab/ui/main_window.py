@@ -8,7 +8,7 @@ import contextlib
 import json
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,7 +49,7 @@ from PySide6.QtWidgets import (
 )
 
 from facelab import assets, jobs, runs
-from facelab.errors import FacelabError, MissingPart
+from facelab.errors import AmbiguousLatent, FacelabError, MissingPart
 from facelab.files import replacing
 from facelab.jobs import Answer, GeneratorInfo
 from facelab.latent.as_python import as_python
@@ -789,14 +789,16 @@ class MainWindow(QMainWindow):
             case other:
                 self.say(f"{path.name} is a {other}, which the window cannot open")
 
-    def _read_latents(self, path: Path, space: str | None = None) -> None:
+    def _read_latents(self, path: Path, settled: Mapping[str, str] | None = None) -> None:
+        """Read a file of latents; ``settled`` holds what the person has answered about it, by what was asked."""
         info = self.session.generator
         if info is None:
             self.say("wait until the generator is loaded, then drop the latents again")
             return
-        ticket = self.client.submit(jobs.ReadLatents(path=path, generator=info.sha256, space=space))
+        settled = settled or {}
+        ticket = self.client.submit(jobs.ReadLatents(path=path, generator=info.sha256, **settled))
         ticket.answered.connect(partial(self._latents_read, path))
-        ticket.failed.connect(partial(self._latents_failed, path))
+        ticket.failed.connect(partial(self._latents_failed, path, settled))
 
     def _latents_read(self, path: Path, answer: Answer) -> None:
         if not isinstance(answer, jobs.Codes):
@@ -810,16 +812,16 @@ class MainWindow(QMainWindow):
                 library.keep(recipe, f"{path.stem} {number}")
             self.note(f"{len(recipes)} faces of {path.name} are in the library")
 
-    def _latents_failed(self, path: Path, error: object) -> None:
-        choices = getattr(error, "choices", ())
-        if not choices:
+    def _latents_failed(self, path: Path, settled: Mapping[str, str], error: object) -> None:
+        if not isinstance(error, AmbiguousLatent):
             self.say(error)
             return
         box = QMessageBox(QMessageBox.Icon.Question, "Latents", str(error), QMessageBox.StandardButton.Cancel, self)
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for choice in choices:
-            box.addButton(choice, QMessageBox.ButtonRole.AcceptRole).clicked.connect(
-                partial(self._read_latents, path, choice)
+        for choice in error.choices:
+            shown = choice.upper() if error.asks == "space" else choice
+            box.addButton(shown.replace("&", "&&"), QMessageBox.ButtonRole.AcceptRole).clicked.connect(
+                partial(self._read_latents, path, {**settled, error.asks: choice})
             )
         box.open()
 

@@ -633,6 +633,53 @@ def test_that_a_code_that_may_be_w_or_z_is_asked_about(
     assert found.codes[0].space == "z"
 
 
+def test_that_rows_that_may_be_one_face_or_many_are_asked_about(
+    engine: TorchEngine, info: GeneratorInfo, tmp_path: Path
+) -> None:
+    rows = np.random.RandomState(1).randn(info.num_ws, info.w_dim).astype(np.float32)
+    path = tmp_path / "rows.npy"
+    np.save(path, rows)
+    with pytest.raises(AmbiguousLatent, match=f"one code in W\\+ or {info.num_ws} codes in W or in Z") as asked:
+        answers(engine, ReadLatents(path=path, generator=info.sha256))
+    assert asked.value.choices == ("w+", "w", "z")
+    for space, expected in (("w+", [rows]), ("w", list(rows)), ("z", list(rows))):
+        (found,) = answers(engine, ReadLatents(path=path, generator=info.sha256, space=space), Codes)
+        assert [(one.space, one.array.tolist()) for one in found.codes] == [(space, one.tolist()) for one in expected]
+
+
+def test_that_what_a_file_says_or_its_shape_settles_is_not_asked_about(
+    engine: TorchEngine, info: GeneratorInfo, tmp_path: Path
+) -> None:
+    rows = np.random.RandomState(1).randn(info.num_ws, info.w_dim).astype(np.float32)
+    for name, array, space, count in (
+        ("z", rows[:2], "z", 2),  # the array's name says it
+        ("wplus", rows, "w+", 1),
+        ("w", rows[None], "w+", 1),  # its shape does
+        ("w", np.repeat(rows[:1], info.num_ws, 0), "w+", 1),  # one w, laid out for each layer
+    ):
+        np.savez(tmp_path / "a.npz", **{name: array})
+        (found,) = answers(engine, ReadLatents(path=tmp_path / "a.npz", generator=info.sha256), Codes)
+        assert ({one.space for one in found.codes}, len(found.codes)) == ({space}, count)
+    np.save(tmp_path / "other.npy", rows[None, 1:])  # of a generator of fewer layers
+    refused(engine, ReadLatents(path=tmp_path / "other.npy", generator=info.sha256), LatentError, "do not fit")
+    np.save(tmp_path / "wplus.npy", rows[None])
+    job = ReadLatents(path=tmp_path / "wplus.npy", generator=info.sha256, space="z")
+    refused(engine, job, LatentError, "no code in Z")
+
+
+def test_that_a_file_of_several_arrays_is_asked_about(engine: TorchEngine, info: GeneratorInfo, tmp_path: Path) -> None:
+    path = tmp_path / "several.npz"
+    np.savez(path, alpha=np.ones((1, info.w_dim), np.float32), beta=np.ones((2, info.num_ws, info.w_dim), np.float32))
+    with pytest.raises(AmbiguousLatent) as asked:
+        answers(engine, ReadLatents(path=path, generator=info.sha256))
+    assert (asked.value.choices, asked.value.asks) == (("alpha", "beta"), "array")
+    (found,) = answers(engine, ReadLatents(path=path, generator=info.sha256, array="beta"), Codes)
+    assert len(found.codes) == 2
+    with pytest.raises(AmbiguousLatent) as again:
+        answers(engine, ReadLatents(path=path, generator=info.sha256, array="alpha"))
+    assert again.value.choices == ("w", "z")
+
+
 def test_that_damaged_and_strange_files_of_latents_are_refused(
     engine: TorchEngine, info: GeneratorInfo, seed: Callable[[int], Recipe], tmp_path: Path
 ) -> None:

@@ -19,13 +19,14 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QLineEdit,
+    QMessageBox,
     QScrollBar,
     QWidget,
 )
 from pytestqt.qtbot import QtBot
 
 from facelab import jobs
-from facelab.errors import CheckpointError
+from facelab.errors import AmbiguousLatent, CheckpointError
 from facelab.jobs import Job
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
@@ -326,6 +327,27 @@ def test_that_a_dropped_generator_opens_as_a_step_and_undo_opens_the_former_agai
     idle()
     assert session.state.recipe == face(7)
     np.testing.assert_array_equal(window.panel(PreviewPanel).pixels, fakes.draw(fakes.ws_of(face(7)), 128, 0.03, 1))
+
+
+def test_that_what_latents_do_not_say_is_asked_one_after_the_other(
+    window: MainWindow, engine: fakes.FakeEngine, tmp_path: Path, idle: Idle, jobs_of: Jobs
+) -> None:
+    def answer(text: str) -> None:
+        boxes = [box for box in window.findChildren(QMessageBox) if box.isVisible()]
+        (button,) = (one for one in boxes[-1].buttons() if one.text() == text)
+        button.click()
+        idle()
+
+    engine.fail[jobs.ReadLatents] = AmbiguousLatent("several arrays", ("a", "b"), asks="array")
+    drop(window, files(tmp_path / "codes.npz"))
+    idle()
+    engine.fail[jobs.ReadLatents] = AmbiguousLatent("in W or in Z", ("w", "z"))
+    answer("b")
+    del engine.fail[jobs.ReadLatents]
+    answer("Z")
+    job = jobs_of(jobs.ReadLatents)[-1]
+    assert isinstance(job, jobs.ReadLatents)
+    assert (job.array, job.space) == ("b", "z")
 
 
 def test_that_a_file_that_is_none_of_these_is_refused_in_a_sentence(
