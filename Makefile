@@ -7,7 +7,7 @@ SOURCES := facelab tests packaging
 # One process of tests a core; each runs torch on one thread.
 SPREAD := -n auto --dist worksteal
 
-.PHONY: run test fast lint evidence bench wheel clean system system-test
+.PHONY: run test fast lint evidence bench images wheel clean system system-test
 .DELETE_ON_ERROR:
 
 run: system $(VENV)/.run
@@ -32,6 +32,10 @@ evidence: system-test $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.bench
+
+# The README's pictures anew, after a change that they show.
+images: $(VENV)/.test
+	$(BIN)/python -m tests.ui.images docs/images
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
