@@ -16,6 +16,7 @@ import numpy.typing as npt
 from facelab.errors import BadArgument
 from facelab.latent.code import Direction, Floats
 
+SHRINKAGE = 0.01  # of the mean variance of W, added to that of every axis where its covariance is inverted
 _TINY = 1e-12
 
 
@@ -241,14 +242,21 @@ def amount_of(
 
 
 def orthogonalise(direction: Direction, others: Sequence[Direction], samples: npt.ArrayLike) -> Direction:
-    """The part of a direction that leaves the coordinates along others alone; it keeps its name and layers.
+    """The part of a direction that leaves alone what others change; it keeps its name and layers.
 
-    The projection on the space that the others span is taken away, whatever angles they have to one another.
+    What the others span is taken away, whatever angles they have to one another. Right angles are those of W's own spread: a
+    direction d, the difference of two groups' means, moves along d, but what tells the groups apart is read along C^-1 d (Fisher's
+    discriminant, C the covariance of W), and it is the reading that is to stay the same.
+
+    Args:
+        direction: [C] or [L, C].
+        others: to be left alone, of the same generator.
+        samples: codes of W, [N, C], for C and for the new sigma.
 
     Raises:
         BadArgument: another generator, or nothing is left.
 
-    Source: Shen et al. 2020, InterFaceGAN, conditional manipulation (arXiv:1907.10786).
+    Source: Shen et al. 2020, InterFaceGAN, conditional manipulation (arXiv:1907.10786), which takes C for the identity.
     """
     if not others:
         return direction
@@ -258,8 +266,9 @@ def orthogonalise(direction: Direction, others: Sequence[Direction], samples: np
     if len(shapes) > 1 or len({d.vector.shape[-1] for d in (direction, *others)}) > 1:
         raise BadArgument("the directions have different shapes")
     shape = shapes.pop() if shapes else direction.vector.shape
-    vector = np.broadcast_to(direction.vector, shape).astype(np.float64).ravel()
-    basis = np.stack([np.broadcast_to(o.vector, shape).astype(np.float64).ravel() for o in others], 1)
+    whiten, back = _whitening(np.asarray(samples, np.float64))
+    vector = (np.broadcast_to(direction.vector, shape) @ whiten).ravel()
+    basis = np.stack([(np.broadcast_to(o.vector, shape) @ whiten).ravel() for o in others], 1)
     # An orthonormal basis by singular values: others that are nearly the same count once.
     span, weight, _ = np.linalg.svd(basis / np.linalg.norm(basis, axis=0), full_matrices=False)
     span = span[:, weight > 1e-6 * weight[0]]
@@ -267,11 +276,18 @@ def orthogonalise(direction: Direction, others: Sequence[Direction], samples: np
     left -= span @ (span.T @ left)  # once more: what rounding left
     if np.linalg.norm(left) < 1e-4 * np.linalg.norm(vector):
         raise BadArgument(f"{direction.name!r} lies wholly within the others: nothing of it is left")
-    new = _unit(left, "nothing is left").reshape(shape)
+    new = _unit(left.reshape(shape) @ back, "nothing is left")
     return Direction(
         name=direction.name, vector=new, sigma=sigma_of(new, samples), generator=direction.generator, layers=direction.layers,
         method=direction.method,
     )  # fmt: skip
+
+
+def _whitening(samples: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """What makes all axes of W spread alike, [C, C], and its inverse; axes that hardly spread are not blown up without bound."""
+    values, axes = np.linalg.eigh(np.atleast_2d(np.cov(samples.T)))
+    spreads = np.sqrt(np.maximum(values, 0) + SHRINKAGE * max(values.mean(), _TINY))
+    return (axes / spreads) @ axes.T, (axes * spreads) @ axes.T
 
 
 def layer_shares(vector: npt.ArrayLike, samples: npt.ArrayLike) -> Floats:

@@ -11,6 +11,7 @@ from facelab.errors import BadArgument
 from facelab.latent.code import Direction, Floats
 from facelab.latent.direction import (
     METHODS,
+    SHRINKAGE,
     Material,
     amount_of,
     find,
@@ -173,10 +174,29 @@ def test_that_an_orthogonalised_direction_leaves_the_others_alone(seed: int, cou
     free = orthogonalise(d, others, spread())
     assert (free.name, free.layers, free.method) == ("d", (1, 3), "pca")
     assert np.linalg.norm(free.vector) == pytest.approx(1, abs=1e-5)
+    covariance = np.cov(spread().T)
+    read = np.linalg.inv(covariance + SHRINKAGE * np.trace(covariance) / C * np.eye(C))
     for o in others:
-        assert abs((free.vector * o.vector).sum()) < 1e-4 * np.linalg.norm(o.vector) * L
-    assert (free.vector * d.vector).sum() > 0
+        reading = o.vector @ read / np.linalg.norm(o.vector @ read)
+        assert abs((free.vector * reading).sum()) < 1e-4 * L, "what tells faces with it from others is the same"
+    assert ((free.vector @ read) * d.vector).sum() > 0
     assert free.sigma == pytest.approx(sigma_of(free.vector, spread()))
+
+
+def test_that_a_direction_of_groups_is_freed_of_another_that_comes_along_with_it() -> None:
+    """Two attributes that W reads along axes of their own, on faces where they and a third thing are correlated."""
+    numbers = np.random.RandomState(3)
+    mix = numbers.randn(C, C) / 4 + np.eye(C)
+    w = numbers.randn(20_000, C) @ mix
+    a, b = numbers.randn(2, C)  # what a judge of faces reads: w @ a and w @ b
+    made = {
+        name: find("groups", Material(samples=w, groups=(w[w @ axis < -1][:2000], w[w @ axis > 1][:2000])), generator=GENERATOR)[0][0]
+        for name, axis in (("a", a), ("b", b))
+    }  # fmt: skip
+    free = orthogonalise(made["a"], [made["b"]], w)
+    as_found, freed = (abs(v @ b) / abs(v @ a) for v in (made["a"].vector, free.vector))
+    assert freed < 0.25 * as_found
+    assert free.vector @ a > 0
 
 
 def test_that_orthogonalising_refuses_what_leaves_nothing() -> None:
