@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facelab.latent.code import Code, Direction, Floats
-from facelab.latent.plane import Plane
+from facelab.latent.plane import Surface
 from facelab.latent.recipe import Recipe
 
 Kind: TypeAlias = Literal["interactive", "short", "long", "side"]
@@ -375,7 +375,7 @@ class RenderTiles(Job):
 
     kind = "interactive"
     doing = "drawing the plane"
-    plane: Plane
+    plane: Surface
     template: Recipe | None
     cells: tuple[tuple[int, int], ...]
     step: float
@@ -705,7 +705,7 @@ class ExportPlane(Job):
 
     kind = "long"
     doing = "writing the plane"
-    plane: Plane
+    plane: Surface
     template: Recipe | None
     columns: tuple[float, ...]  # u of each column, left to right
     rows: tuple[float, ...]  # v of each row, top to bottom
@@ -842,6 +842,16 @@ class Download(Job):
     kind = "side"
     doing = "downloading"
     entry: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FetchPicture(Job):
+    """Fetch a picture from an address, which the person was asked about; answers with ``Progress`` in bytes..., ``Written``."""
+
+    kind = "side"
+    doing = "fetching a picture"
+    address: str
+    path: Path
 
 
 # -- who does them ------------------------------------------------------------------------------------------------------

@@ -324,9 +324,13 @@ class FakeDesk(FakeEngine):
         self.here[job.entry] = Path(f"/models/{job.entry}.pkl")
         yield jobs.Written(self.here[job.entry])
 
+    def fetch(self, job: jobs.FetchPicture) -> Iterator[Answer | None]:
+        job.path.write_bytes(b"fetched")
+        yield jobs.Written(job.path)
+
 
 _DESK: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenPhoto: FakeDesk.open_photo, jobs.CropPhoto: FakeDesk.crop_photo, jobs.LookAtFile: FakeDesk.look,
-    jobs.PasteBack: FakeDesk.write, jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue,
+    jobs.FetchPicture: FakeDesk.fetch, jobs.PasteBack: FakeDesk.write, jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue,
     jobs.WriteDirections: FakeEngine.write_short, jobs.SavePicture: FakeDesk.save_picture, jobs.PasteBack: FakeEngine.write_short,
 }  # fmt: skip

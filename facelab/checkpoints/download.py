@@ -157,7 +157,7 @@ def _transfer(entry: Entry, part: Path, stamp: Path) -> Generator[Progress, None
         if tag:
             request.add_header("If-Range", tag)
     try:
-        response = urllib.request.build_opener(_StaySafe()).open(request, timeout=TIMEOUT)
+        response = urllib.request.build_opener(StaySafe()).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and start:
@@ -235,7 +235,7 @@ def _range_start(headers: Message) -> int | None:
     return int(first) if unit == "bytes" and first.isdigit() else None
 
 
-class _StaySafe(urllib.request.HTTPRedirectHandler):
+class StaySafe(urllib.request.HTTPRedirectHandler):
     """Follows redirects, but not from an encrypted address to a plain one."""
 
     def redirect_request(

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from facelab.checkpoints import catalogue
 from facelab.checkpoints.download import download
+from facelab.checkpoints.link import fetch_picture
 from facelab.engine import directions
 from facelab.engine.latents import FACE_FORMAT, read_face
 from facelab.errors import BadArgument, FacelabError, MissingPart, NoFaceFound, PictureError
@@ -30,6 +31,7 @@ from facelab.jobs import (
     Download,
     Dropped,
     Face,
+    FetchPicture,
     Job,
     ListCatalogue,
     LookAtFile,
@@ -170,6 +172,11 @@ class Desk:
     @_run.register
     def _download(self, job: Download, cancel: threading.Event) -> Iterator[Answer | None]:
         path = yield from download(catalogue.find(job.entry))
+        yield Written(path)
+
+    @_run.register
+    def _fetch_picture(self, job: FetchPicture, cancel: threading.Event) -> Iterator[Answer | None]:
+        path = yield from fetch_picture(job.address, job.path)
         yield Written(path)
 
 
