@@ -1,18 +1,20 @@
-"""The plane of faces: three codes, or codes and directions, span it; every point of it is a code."""
+"""The plane of faces: three codes, or codes and directions, span it, or all seeds lie on it; every point of it is a code."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from facelab.errors import BadArgument
-from facelab.latent.code import Code, Direction, Floats, Space, Value, digest_of
+from facelab.latent.code import Code, Direction, Floats, Space, Value, digest_of, seed_to_z
 
 # The farthest point that a plane is asked for, in its units: beyond it float32 tells neighbours apart no more.
 FAR = 1e5
+ROW = 1000  # seeds in a row of the lattice: the one above seed 7 is seed 1007
+SEEDS = 2**31  # of the lattice; after the last comes the first
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,3 +133,123 @@ class Plane(Value):
             for e in (value.get("x"), value.get("y"))
         )
         return cls(origin=Code.from_json(value.get("origin")), x=x, y=y)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lattice(Value):
+    """All seeds, side by side, as a surface in Z.
+
+    At the whole point (i, j) lies the face of the seed ``first + i + ROW * j``, exactly; between four of them their z are blended
+    bilinearly. The mapping network brings every z to one length, so that a square between four seeds is a patch of the sphere.
+
+    Attributes:
+        first: the seed at (0, 0).
+        z_dim: Z of the generator.
+        generator: SHA-256 of it.
+        label: the class of a conditional generator.
+    """
+
+    first: int
+    z_dim: int
+    generator: str
+    label: int | None = None
+
+    space: ClassVar[Space] = "z"
+
+    def __post_init__(self) -> None:
+        whole = all(type(n) is int for n in (self.first, self.z_dim))
+        if not whole or not 0 <= self.first < SEEDS or not 0 < self.z_dim <= 1 << 16:
+            raise BadArgument(f"a lattice of seeds begins at a seed below {SEEDS:,}, in Z")
+
+    @property
+    def origin(self) -> Code:
+        return self.at(0, 0)
+
+    @property
+    def x(self) -> Code:
+        return self.at(1, 0)
+
+    @property
+    def y(self) -> Code:
+        return self.at(0, 1)
+
+    @cached_property
+    def digest(self) -> str:
+        return digest_of(self.to_json())
+
+    def seed(self, i: int, j: int) -> int:
+        """The seed at a whole point."""
+        return (self.first + i + ROW * j) % SEEDS
+
+    def at(self, u: float, v: float) -> Code:
+        """The code at (u, v).
+
+        Raises:
+            BadArgument: the point is not finite, or too far out for numbers.
+        """
+        if not (abs(u) <= FAR and abs(v) <= FAR):
+            raise BadArgument(f"a point of a plane lies within {FAR:g} units of its origin")
+        i, j = int(np.floor(u)), int(np.floor(v))
+        du, dv = u - i, v - j
+        if not du and not dv:
+            return Code.from_seed(self.seed(i, j), self.z_dim, self.generator, self.label)
+        shares = {(0, 0): (1 - du) * (1 - dv), (1, 0): du * (1 - dv), (0, 1): (1 - du) * dv, (1, 1): du * dv}
+        z = sum(
+            np.float32(share) * seed_to_z(self.seed(i + a, j + b), self.z_dim)
+            for (a, b), share in shares.items()
+            if share
+        )
+        return Code(
+            array=np.asarray(z, np.float32), space="z", generator=self.generator, label=self.label,
+            origin={"plane": [round(float(u), 6), round(float(v), 6)]},
+        )  # fmt: skip
+
+    def coordinates(self, code: Code) -> tuple[float, float]:
+        """The point at which a seed lies, or at which a code of this lattice was taken.
+
+        Raises:
+            BadArgument: the code is neither.
+        """
+        seed, point = code.origin.get("seed"), code.origin.get("plane")
+        if code.space != "z" or code.generator != self.generator or code.array.size != self.z_dim:
+            raise BadArgument("this face has no place among the seeds")
+        if type(seed) is int and 0 <= seed < SEEDS:
+            row, column = divmod((seed - self.first + SEEDS // 2) % SEEDS - SEEDS // 2 + ROW // 2, ROW)
+            found = float(column - ROW // 2), float(row)
+        elif isinstance(point, list) and len(point) == 2 and all(isinstance(n, int | float) for n in point):
+            found = float(point[0]), float(point[1])
+        else:
+            raise BadArgument("this face has no place among the seeds")
+        if max(map(abs, found)) > FAR or not np.allclose(self.at(*found).array, code.array, atol=1e-4):
+            raise BadArgument("this face has no place among the seeds")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = {"lattice": self.first, "z_dim": self.z_dim, "generator": self.generator}
+        return value if self.label is None else {**value, "label": self.label}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Lattice:
+        """The lattice of ``to_json``.
+
+        Raises:
+            BadArgument: the value is not one.
+        """
+        label = value.get("label")
+        if not isinstance(value.get("generator"), str) or not (label is None or type(label) is int):
+            raise BadArgument("this is not a lattice of seeds")
+        return cls(first=value["lattice"], z_dim=value.get("z_dim", 0), generator=value["generator"], label=label)
+
+
+Surface: TypeAlias = Plane | Lattice  # what tiles are drawn of
+
+
+def surface_from_json(value: object) -> Surface:
+    """The plane or lattice of its ``to_json``.
+
+    Raises:
+        BadArgument: the value is neither.
+    """
+    if not isinstance(value, dict):
+        raise BadArgument("this is not a plane")
+    return Lattice.from_json(value) if "lattice" in value else Plane.from_json(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
 from PySide6.QtGui import QAction, QColor, QKeyEvent, QKeySequence, QPainter
@@ -27,6 +27,9 @@ from PySide6.QtWidgets import (
 
 from facelab.ui import theme
 from facelab.ui.widgets import heading, quiet
+
+COLUMNS = 3  # of the sheet of shortcuts
+WIDEST = (150, 210)  # px, of the keys and of what they do; longer texts are wrapped
 
 
 def actions_of(bar: QMenuBar) -> list[tuple[str, QAction]]:
@@ -189,14 +192,14 @@ class ShortcutSheet(QDialog):
         for path, action in commands:
             keys = " or ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts())
             if keys:
-                groups.setdefault(path.split(" › ")[0], []).append((keys, _plain(action.text())))
+                groups.setdefault(path.split(" › ")[0], []).append((keys, _plain(action.iconText())))
         for name, rows in others:
             if rows:
                 groups.setdefault(name, []).extend(rows)
         content = QWidget()
         side_by_side = QHBoxLayout(content)
         side_by_side.setSpacing(4 * theme.GRID)
-        for names in _balanced(groups):
+        for names in balanced({name: len(rows) + 2 for name, rows in groups.items()}, COLUMNS):
             grid = QGridLayout()
             grid.setHorizontalSpacing(2 * theme.GRID)
             grid.setVerticalSpacing(4)
@@ -207,8 +210,12 @@ class ShortcutSheet(QDialog):
                 grid.addWidget(title, line, 0, 1, 2)
                 for keys, what in groups[name]:
                     line += 1
-                    grid.addWidget(quiet(keys), line, 0)
-                    grid.addWidget(QLabel(what), line, 1)
+                    for place, label in enumerate((quiet(keys, wrap=True), QLabel(what, wordWrap=True))):
+                        label.setAlignment(Qt.AlignmentFlag.AlignTop)
+                        label.setMinimumWidth(
+                            min(label.fontMetrics().horizontalAdvance(label.text()) + 2, WIDEST[place])
+                        )
+                        grid.addWidget(label, line, place)
                 line += 1
             grid.setRowStretch(line, 1)
             grid.setColumnStretch(1, 1)
@@ -229,18 +236,18 @@ class ShortcutSheet(QDialog):
         )
 
 
-def _balanced(groups: dict[str, list[tuple[str, str]]]) -> list[list[str]]:
-    """The groups in two columns of about the same length, in their order."""
-    whole = sum(2 + len(rows) for rows in groups.values())
-    left: list[str] = []
-    so_far = 0
-    for name, rows in groups.items():
-        if so_far * 2 >= whole:
-            break
-        left.append(name)
-        so_far += 2 + len(rows)
-    right = [name for name in groups if name not in left]
-    return [left, right] if right else [left]
+def balanced(lengths: Mapping[str, int], columns: int) -> list[list[str]]:
+    """Names in so many columns, in their order, so that the longest column is as short as can be."""
+    most = max(max(lengths.values(), default=0), -(-sum(lengths.values()) // columns))
+    while True:
+        made: list[list[str]] = [[]]
+        for name, length in lengths.items():
+            if made[-1] and sum(lengths[n] for n in made[-1]) + length > most:
+                made.append([])
+            made[-1].append(name)
+        if len(made) <= columns:
+            return made
+        most += 1
 
 
 def _plain(text: str) -> str:

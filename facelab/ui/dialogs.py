@@ -45,7 +45,7 @@ from facelab.jobs import (
     Written,
 )
 from facelab.latent.path import EASINGS, INTERPOLATIONS
-from facelab.latent.plane import Plane
+from facelab.latent.plane import Surface
 from facelab.latent.recipe import Recipe
 from facelab.project import RunRow
 from facelab.ui import theme
@@ -345,7 +345,8 @@ class ExportMorphDialog(ExportDialog):
         self.strip.setSpacing(theme.GRID)
         self.strip.setContentsMargins(0, 0, 0, 0)
         self._add = FaceView("Another face", side=64, takes=True, hint="Drop a face")
-        self._add.dropped.connect(self.add_key)
+        self._add.takes_many = True
+        self._add.many_dropped.connect(self._add_keys)
         self.strip.addWidget(self._add)
         self.strip.addStretch(1)
         holder = QWidget()
@@ -406,6 +407,10 @@ class ExportMorphDialog(ExportDialog):
         self.strip.insertWidget(len(self._views) - 1, view)
         self._draw(view)
         self._estimate()
+
+    def _add_keys(self, recipes: Sequence[Recipe]) -> None:
+        for recipe in recipes:
+            self.add_key(recipe)
 
     def _draw(self, view: FaceView) -> None:
         own = 64 if self.session.generator is None else min(64, self.session.generator.resolution)
@@ -493,7 +498,7 @@ class ExportPlaneDialog(ExportDialog):
     """A rectangle of the plane as one picture with labelled axes."""
 
     def __init__(
-        self, session: Session, client: Client, plane: Plane, template: Recipe, columns: Sequence[float],
+        self, session: Session, client: Client, plane: Surface, template: Recipe, columns: Sequence[float],
         rows: Sequence[float], parent: QWidget,
     ) -> None:  # fmt: skip
         super().__init__(session, client, "Export plane", "plane", PICTURES, parent)
@@ -570,7 +575,9 @@ class GeneratorDialog(QDialog):
             ("File SHA-256", _halves(info.file_sha256)),
         ]
         rows += [("Note", note) for note in info.notes]
-        rows += [(key.capitalize(), value) for key, value in info.metadata.items() if len(value) < 200]
+        rows += [
+            (key.replace("_", " ").capitalize(), value) for key, value in info.metadata.items() if len(value) < 200
+        ]
         if info.ignored:
             rows.append(("Not used", ", ".join(info.ignored)))
         return rows

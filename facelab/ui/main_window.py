@@ -13,10 +13,11 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import platformdirs
-from PySide6.QtCore import QByteArray, QMimeData, QSize, Qt, QTimer
+from PySide6.QtCore import QByteArray, QEvent, QMimeData, QObject, QSize, Qt, QTimer
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -26,6 +27,7 @@ from PySide6.QtGui import (
     QDropEvent,
     QImage,
     QKeySequence,
+    QResizeEvent,
     QShowEvent,
     QUndoCommand,
 )
@@ -47,6 +49,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from facelab import assets, jobs, runs
 from facelab.errors import AmbiguousLatent, FacelabError, MissingPart
@@ -72,16 +75,29 @@ from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.run_dialogs import PasteBackDialog, ReportDialog
 from facelab.ui.session import SEEDS, Session, State, describe
 from facelab.ui.settings_dialog import SettingsDialog
-from facelab.ui.widgets import MessageBar, Wait, Whole, as_panel, files_of, heading, recipe_mime, recipe_of, tool
+from facelab.ui.widgets import (
+    MessageBar,
+    Wait,
+    Whole,
+    as_panel,
+    files_of,
+    heading,
+    link_of,
+    picture_in,
+    recipe_mime,
+    recipe_of,
+    tool,
+)
 from facelab.worker import Client, Status, Ticket
 
 MEMORY_MS = 2000
 NOTE_MS = 6000  # how long a note stays in the status line
 LAYOUT_VERSION = 1  # of the docks' saved state; one of another version is not restored
-FIRST_SIZE = QSize(1280, 800)
+FIRST_SIZE, FIRST_SHARE = QSize(1280, 800), 0.85  # of a screen that is larger
 MIDDLE = QSize(520, 240)  # the smallest middle
-# Of the dock areas at first, in px, in the smallest window; a wider one gives them a share.
-LEFT, RIGHT, BOTTOM = 216, 376, 168
+LEFT, RIGHT, BOTTOM = 216, 400, 176  # px, of the dock areas at first, in the smallest window
+LEFT_SHARE, RIGHT_SHARE = 0.14, 0.29  # of a wider one
+BRING_MS = 800  # a long job that takes longer brings the list of jobs up
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +135,9 @@ class MainWindow(QMainWindow):
         self._sure = False
         self._first_show = True
         self._own_layout = own_layout
+        self._shares: dict[Qt.DockWidgetArea, float] = {}  # of the width, that the sides have
+        self._measured_at = 0  # px, the width of the window when they were measured
+        self._brought: set[type[Panel]] = set()  # docks that came up by themselves; closed, they stay closed
 
         self._build_panels()
         self._build_actions()
@@ -167,6 +186,7 @@ class MainWindow(QMainWindow):
                 dock.setObjectName(f"dock {kind.__name__}")
                 dock.setWidget(panel)
                 dock.setTitleBarWidget(_DockTitle(dock, kind.hint))
+                dock.installEventFilter(self)
                 self.docks[kind] = dock
         self._place_docks()
         library = self.panel(LibraryPanel)
@@ -188,7 +208,10 @@ class MainWindow(QMainWindow):
         self.panel(JobsPanel).first_step.connect(self._export_morph)
 
     def _place_docks(self) -> None:
-        """The layout to begin with: the docks of a side one below the other, those at the bottom side by side."""
+        """The layout to begin with: the docks of a side one below the other, those at the bottom side by side.
+
+        Those at the bottom show work that goes on: they come up with it, and until then the faces have their room.
+        """
         # Hidden while they are put in their places: one above the other, they would for a moment make the window grow.
         for dock in self.docks.values():
             dock.hide()
@@ -198,18 +221,43 @@ class MainWindow(QMainWindow):
         self._split(Side.LeftDockWidgetArea, 1, Qt.Orientation.Vertical)
         self._split(Side.RightDockWidgetArea, 2, Qt.Orientation.Vertical)
         self._split(Side.BottomDockWidgetArea, 2, Qt.Orientation.Horizontal)
-        for side, least, share in ((Side.LeftDockWidgetArea, LEFT, 0.14), (Side.RightDockWidgetArea, RIGHT, 0.27)):
-            found = self._docks_at(side)
-            size = max(least, round(share * self.width()))
+        self._measured_at = self.width()
+        wide = max(RIGHT, round(RIGHT_SHARE * self.width()))
+        left, right = self._docks_at(Side.LeftDockWidgetArea), self._docks_at(Side.RightDockWidgetArea)
+        for side, found, size in (
+            (Side.LeftDockWidgetArea, left, max(LEFT, round(LEFT_SHARE * self.width()))),
+            (Side.RightDockWidgetArea, right, wide),
+        ):
             self.resizeDocks(found, [size] * len(found), Qt.Orientation.Horizontal)
-        bottom = self._docks_at(Side.BottomDockWidgetArea)
-        self.resizeDocks(bottom, [BOTTOM] * len(bottom), Qt.Orientation.Vertical)
-        self.resizeDocks(bottom, [3] + [2] * (len(bottom) - 1) if bottom else [], Qt.Orientation.Horizontal)
-        right = self._docks_at(Side.RightDockWidgetArea)
-        wide = max(RIGHT, round(0.27 * self.width()))
+            if self.isVisible():  # before it is shown it has not its size
+                self._shares[side] = size / self.width()
         high = min(wide + 64, round(0.56 * self.height()))  # a square picture with its title and its buttons
         self.resizeDocks(right[:2], [high, self.height() - high], Qt.Orientation.Vertical)
+        bottom = self._docks_at(Side.BottomDockWidgetArea)
+        if self.panel(JobsPanel).running():
+            self._size_bottom()
+        else:
+            self._brought.clear()
+            for dock in bottom:
+                dock.hide()
         self._refresh_titles()
+
+    def _size_bottom(self) -> None:
+        bottom = self._docks_at(Side.BottomDockWidgetArea)
+        self.resizeDocks(bottom, [BOTTOM] * len(bottom), Qt.Orientation.Vertical)
+        share = self.tabs.width() // 5
+        self.resizeDocks(bottom, [3 * share] + [2 * share] * (len(bottom) - 1), Qt.Orientation.Horizontal)
+
+    def _bring_up(self, *kinds: type[Panel]) -> None:
+        """Show docks that have something to show now, each once: a person who closes one wants it closed."""
+        new = [kind for kind in kinds if kind not in self._brought]
+        self._brought.update(new)
+        hidden = [self.docks[kind] for kind in new if self.docks[kind].isHidden()]
+        for dock in hidden:
+            dock.show()
+        if hidden:
+            self._size_bottom()
+            self._refresh_titles()
 
     def _refresh_titles(self) -> None:
         for dock in self.docks.values():
@@ -312,6 +360,8 @@ class MainWindow(QMainWindow):
         self.full_screen = make("&Full screen face", preview.full_screen, "F11", needs_face=True)
         self.fit = make("F&it face", preview.fit, "Ctrl+0", needs_face=True)
         self.actual = make("Pi&xel for pixel", preview.actual, "Ctrl+1", needs_face=True)
+        for action in (self.undo, self.redo):  # what the sheet of shortcuts calls them, whatever there is to undo
+            action.setIconText(action.text().replace("&", ""))
         stack.canUndoChanged.connect(self.undo.setEnabled)
         stack.canRedoChanged.connect(self.redo.setEnabled)
         stack.undoTextChanged.connect(self._undo_text)
@@ -615,6 +665,12 @@ class MainWindow(QMainWindow):
 
     def _submitted(self, ticket: Ticket) -> None:
         ticket.closed.connect(lambda _: self._show_memory())
+        if isinstance(ticket.job, jobs.Project | jobs.Tune):
+            self._bring_up(LossPanel, JobsPanel)
+        elif ticket.job.kind == "long":
+            wait = QTimer(ticket, singleShot=True, interval=BRING_MS)
+            wait.timeout.connect(lambda: self._bring_up(JobsPanel) if ticket.open and isValid(self) else None)
+            wait.start()
 
     # -- the generator ----------------------------------------------------------------------------------------------
     def start(self, path: Path | None = None) -> None:
@@ -744,12 +800,38 @@ class MainWindow(QMainWindow):
             self.session.take(recipe, text)
         elif files := files_of(mime):
             self.open_files(files)
-        elif mime.hasImage():
-            self._open_image(QImage(mime.imageData()))
+        elif not (image := picture_in(mime)).isNull():
+            self._open_image(image)
+        elif link := link_of(mime):
+            self._ask_fetch(link)
         else:
             self.note("There is no face, picture or file in it that facelab can take")
             return False
         return True
+
+    def _ask_fetch(self, address: str) -> None:
+        """A browser gave a link instead of its picture: nothing is fetched unless the person says so."""
+        host = urlsplit(address).hostname or address
+        box = QMessageBox(QMessageBox.Icon.Question, "Fetch picture", f"Fetch this picture from {host}?", parent=self)
+        box.setInformativeText(
+            f"The browser gave only a link. If facelab fetches it, {host} sees that this computer asks for it. "
+            "Without that: copy the picture in the browser, and paste it here."
+        )
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        box.addButton("Fetch", QMessageBox.ButtonRole.AcceptRole).clicked.connect(partial(self.fetch, address))
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.open()
+
+    def fetch(self, address: str) -> None:
+        """Fetch a picture from an address, and open it."""
+        name = dialogs.file_name(Path(unquote(urlsplit(address).path)).name)
+        ticket = self.client.submit(
+            jobs.FetchPicture(address=address, path=dialogs.free_name(self.session.scratch() / name))
+        )
+        ticket.answered.connect(
+            lambda answer: self.open_files([answer.path]) if isinstance(answer, jobs.Written) else None
+        )
+        ticket.failed.connect(self.say)
 
     def _open_image(self, image: QImage) -> None:
         """A picture that comes without a file is written to one that goes when the window closes."""
@@ -977,7 +1059,7 @@ class MainWindow(QMainWindow):
     # -- drops ------------------------------------------------------------------------------------------------------
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         mime = event.mimeData()
-        if event.source() is None and (files_of(mime) or mime.hasImage()):
+        if event.source() is None and (mime.hasImage() or mime.hasUrls()):
             event.acceptProposedAction()
             self.note("Drop a photograph to encode it; a face, a generator or a project to open it")
 
@@ -998,8 +1080,8 @@ class MainWindow(QMainWindow):
         return platformdirs.user_state_path("facelab", appauthor=False) / "window.json"
 
     def _restore_layout(self) -> None:
-        screen = self.screen().availableGeometry()
-        self.resize(FIRST_SIZE.boundedTo(screen.size()))
+        screen = self.screen().availableGeometry().size()
+        self.resize(FIRST_SIZE.expandedTo(screen * FIRST_SHARE).boundedTo(screen))
         if not self._own_layout:
             return
         # Whatever is wrong with the file costs the layout, nothing else.
@@ -1038,6 +1120,27 @@ class MainWindow(QMainWindow):
             QTimer.singleShot(0, self, self._place_docks)
         else:
             QTimer.singleShot(0, self, self._refresh_titles)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self, self._keep_shares)
+
+    def _keep_shares(self) -> None:
+        """Give the sides of a window that became wider or narrower the same share of it as before, not the same width."""
+        if self.width() == self._measured_at:
+            return
+        for side, share in self._shares.items():
+            docks = [d for d in self.docks.values() if self.dockWidgetArea(d) is side and not d.isFloating()]
+            self.resizeDocks(docks, [round(share * self.width())] * len(docks), Qt.Orientation.Horizontal)
+        self._measured_at = self.width()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        # A side that changes while the window stays as wide as it is was moved by its edge: that is its share from now on.
+        if event.type() is QEvent.Type.Resize and isinstance(watched, QDockWidget) and not watched.isFloating():
+            side = self.dockWidgetArea(watched)
+            if self.width() == self._measured_at and side in (Side.LeftDockWidgetArea, Side.RightDockWidgetArea):
+                self._shares[side] = watched.width() / self.width()
+        return super().eventFilter(watched, event)
 
     # -- the end ----------------------------------------------------------------------------------------------------
     def closeEvent(self, event: QCloseEvent) -> None:

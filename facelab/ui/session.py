@@ -26,7 +26,7 @@ from facelab.errors import FacelabError
 from facelab.jobs import GeneratorInfo
 from facelab.latent.code import Code
 from facelab.latent.mixing_table import MixingTable
-from facelab.latent.plane import Plane
+from facelab.latent.plane import Lattice, Plane, Surface, surface_from_json
 from facelab.latent.recipe import Recipe
 from facelab.latent.spaces import layer_groups
 from facelab.settings import Settings
@@ -47,7 +47,7 @@ class State:
 
     Attributes:
         recipe: the current face; None only before the first generator is open.
-        plane: the plane of faces.
+        plane: the plane of faces, or the lattice of seeds.
         slots: the mixer's faces, at least two places, the empty ones last; the first is the face that the others are mixed
             into. A face in a slot is a recipe of one source. ``recipe.sources`` are those of the first slots, in order; what
             part each has is told by ``recipe.weights``, and slots beyond have none.
@@ -55,7 +55,7 @@ class State:
     """
 
     recipe: Recipe | None = None
-    plane: Plane | None = None
+    plane: Surface | None = None
     slots: tuple[Recipe | None, ...] = (None,) * FEWEST_SLOTS
     table: MixingTable | None = None
 
@@ -81,7 +81,7 @@ class State:
         places = tuple(None if s is None else Recipe.from_json(s) for s in slots) if isinstance(slots, list) else ()
         return cls(
             recipe=None if recipe is None else Recipe.from_json(recipe),
-            plane=None if plane is None else Plane.from_json(plane),
+            plane=None if plane is None else surface_from_json(plane),
             slots=places + (None,) * (FEWEST_SLOTS - len(places)),
             table=None if table is None else MixingTable.from_json(table),
         )
@@ -340,7 +340,9 @@ class Session(QObject):
         def of_class(code: Code) -> Code:
             return replace(code, label=label) if code.space == "z" else code
 
-        if plane is not None and plane.space == "z":
+        if isinstance(plane, Lattice):
+            plane = replace(plane, label=label)
+        elif plane is not None and plane.space == "z":
             x, y = (of_class(end) if isinstance(end, Code) else end for end in (plane.x, plane.y))
             plane = Plane(origin=of_class(plane.origin), x=x, y=y)
         sources = tuple(of_class(code) for code in recipe.sources)

@@ -274,16 +274,17 @@ ICON_NAMES = tuple(_ICONS)
 class _Icon(QIconEngine):
     """Draws an icon in the colour that text has right now, so a change of theme needs no new icons."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, on_accent: bool = False) -> None:
         super().__init__()
-        self._name = name
+        self._name, self._on_accent = name, on_accent
 
     def clone(self) -> QIconEngine:
-        return _Icon(self._name)
+        return _Icon(self._name, on_accent=self._on_accent)
 
     def paint(self, painter: QPainter, rect, mode: QIcon.Mode, state: QIcon.State) -> None:  # type: ignore[no-untyped-def]
         c = colours()
-        colour = {QIcon.Mode.Disabled: c.faint, QIcon.Mode.Selected: c.on_accent}.get(mode, c.text)
+        usual = c.on_accent if self._on_accent else c.text
+        colour = {QIcon.Mode.Disabled: c.faint, QIcon.Mode.Selected: c.on_accent}.get(mode, usual)
         paint_icon(painter, self._name, QRectF(rect), colour)
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
@@ -307,8 +308,8 @@ def paint_icon(painter: QPainter, name: str, rect: QRectF, colour: str) -> None:
     renderer.render(painter, rect)
 
 
-def icon(name: str) -> QIcon:
-    """One of `ICON_NAMES`, in the colour of text."""
+def icon(name: str, *, on_accent: bool = False) -> QIcon:
+    """One of `ICON_NAMES`, in the colour of text, or of what stands on the accent."""
     if name not in _ICONS:
         raise KeyError(name)
-    return QIcon(_Icon(name))
+    return QIcon(_Icon(name, on_accent=on_accent))

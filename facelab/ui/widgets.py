@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QEvent, QMimeData, QPoint, QPointF, QRectF, QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QColor,
     QDrag,
@@ -45,20 +45,28 @@ from PySide6.QtWidgets import (
 
 from facelab.errors import FacelabError
 from facelab.jobs import Pixels
+from facelab.latent.code import Direction
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.worker import Bug
 
 RECIPE_MIME = "application/x-facelab-recipe"
+MORE_MIME = "application/x-facelab-recipes"
+DIRECTION_MIME = "application/x-facelab-direction"
 DRAG_SIZE = 96  # px, of the face beside the pointer
 WAIT_MS = 100  # what takes longer shows that it waits
 
 
 # -- drag and drop ------------------------------------------------------------------------------------------------------
-def recipe_mime(recipe: Recipe, pixels: Pixels | None = None) -> QMimeData:
-    """What is dragged or copied for a face: its recipe, and its picture for other programs."""
+def recipe_mime(recipe: Recipe, pixels: Pixels | None = None, *, others: Sequence[Recipe] = ()) -> QMimeData:
+    """What is dragged or copied for a face: its recipe, and its picture for other programs.
+
+    Where several are dragged, ``others`` go along; what takes one face takes the first.
+    """
     mime = QMimeData()
     mime.setData(RECIPE_MIME, recipe.to_json().encode())
+    if others:
+        mime.setData(MORE_MIME, json.dumps([other.to_json() for other in others]).encode())
     if pixels is not None:
         mime.setImageData(image_of(pixels))
     return mime
@@ -74,9 +82,60 @@ def recipe_of(mime: QMimeData) -> Recipe | None:
         return None
 
 
+def recipes_of(mime: QMimeData) -> list[Recipe]:
+    """All faces in what was dragged, the first one first; those that cannot be read are left out."""
+    first = recipe_of(mime)
+    if first is None or not mime.hasFormat(MORE_MIME):
+        return [] if first is None else [first]
+    try:
+        return [first, *(Recipe.from_json(text) for text in json.loads(bytes(mime.data(MORE_MIME).data())))]
+    except (FacelabError, ValueError, TypeError, RecursionError):
+        return [first]
+
+
+def direction_mime(direction: Direction) -> QMimeData:
+    """What is dragged for a direction."""
+    mime = QMimeData()
+    mime.setData(DIRECTION_MIME, json.dumps(direction.to_json()).encode())
+    return mime
+
+
+def direction_of(mime: QMimeData) -> Direction | None:
+    """The direction in what was dragged; None where there is none that can be read."""
+    if not mime.hasFormat(DIRECTION_MIME):
+        return None
+    try:
+        return Direction.from_json(json.loads(bytes(mime.data(DIRECTION_MIME).data())))
+    except (FacelabError, ValueError, RecursionError):
+        return None
+
+
 def files_of(mime: QMimeData) -> list[Path]:
     """The local files in what was dragged or copied."""
     return [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+
+
+def link_of(mime: QMimeData) -> str:
+    """The address of what a browser gave only a link to; an empty string where there is none."""
+    return next(
+        (
+            url.toString(QUrl.ComponentFormattingOption.FullyEncoded)
+            for url in mime.urls()
+            if url.scheme() in ("http", "https")
+        ),
+        "",
+    )
+
+
+def picture_in(mime: QMimeData) -> QImage:
+    """The picture itself in what was dragged or copied, an address that holds its data included; else a null one."""
+    if mime.hasImage():
+        return QImage(mime.imageData())
+    for url in mime.urls():
+        head, _, data = url.toString(QUrl.ComponentFormattingOption.FullyEncoded).partition(",")
+        if head.startswith("data:image/") and head.endswith(";base64"):
+            return QImage.fromData(QByteArray.fromBase64(QByteArray.fromPercentEncoding(data.encode("ascii"))))
+    return QImage()
 
 
 def start_drag(source: QWidget, mime: QMimeData, picture: QPixmap | None) -> None:
@@ -91,7 +150,8 @@ def start_drag(source: QWidget, mime: QMimeData, picture: QPixmap | None) -> Non
         )
         small.setDevicePixelRatio(ratio)
         drag.setPixmap(small)
-        drag.setHotSpot(QPoint(DRAG_SIZE // 2, DRAG_SIZE // 2))
+        size = small.deviceIndependentSize().toSize()
+        drag.setHotSpot(QPoint(size.width() // 2, size.height() // 2))
     drag.exec(Qt.DropAction.CopyAction)
 
 
@@ -113,15 +173,18 @@ class FaceView(QWidget):
 
     Signals:
         dropped: a `Recipe` was dropped here.
+        many_dropped: a list of them was, where it ``takes_many``.
         files_dropped: a list of paths was.
         clicked: by mouse, Enter or Space.
         cleared: Delete was pressed here.
     """
 
     dropped = Signal(object)
+    many_dropped = Signal(object)
     files_dropped = Signal(object)
     clicked = Signal()
     cleared = Signal()
+    takes_many = False
 
     def __init__(
         self,
@@ -307,7 +370,10 @@ class FaceView(QWidget):
         recipe = recipe_of(mime) if self.takes else None
         if recipe is not None:
             event.acceptProposedAction()
-            self.dropped.emit(recipe)
+            if self.takes_many:
+                self.many_dropped.emit(recipes_of(mime))
+            else:
+                self.dropped.emit(recipe)
         elif self.takes_files and (files := files_of(mime)):
             event.acceptProposedAction()
             self.files_dropped.emit(files)
@@ -593,7 +659,11 @@ class Elided(QLabel):
     def _fit(self) -> None:
         short = QFontMetrics(self.font()).elidedText(self._text, self._mode, max(0, self.contentsRect().width()))
         super().setText(short)
-        self.setToolTip(self._text if short != self._text else "")
+        self.setToolTip(self.tip(short))
+
+    def tip(self, short: str) -> str:
+        """What the tooltip says: all of the text, where it was cut."""
+        return self._text if short != self._text else ""
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self._fit()
@@ -634,7 +704,7 @@ def button(
     made.setProperty("primary", primary)
     made.setAutoDefault(False)
     if icon is not None:
-        made.setIcon(theme.icon(icon))
+        made.setIcon(theme.icon(icon, on_accent=primary))
     if action is not None:
         made.clicked.connect(lambda: action())
     return made

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facelab.errors import BadArgument
 from facelab.latent.code import Code, Direction
-from facelab.latent.plane import FAR, Plane
+from facelab.latent.plane import FAR, ROW, SEEDS, Lattice, Plane, surface_from_json
 from tests.strategies import GENERATOR, C, L, Z, array
 
 
@@ -131,3 +131,47 @@ def test_that_a_plane_comes_back_from_json() -> None:
     ):
         with pytest.raises(BadArgument):
             Plane.from_json(bad)  # type: ignore[arg-type]
+
+
+# -- the lattice ------------------------------------------------------------------------------------------------------------
+def lattice(first: int = 7, **fields: object) -> Lattice:
+    return Lattice(**({"first": first, "z_dim": Z, "generator": GENERATOR} | fields))
+
+
+@settings(deadline=None)
+@given(st.integers(0, SEEDS - 1), st.integers(-400, 400), st.integers(-50, 50))
+def test_that_every_whole_point_of_the_lattice_is_the_face_of_a_seed(first: int, i: int, j: int) -> None:
+    p = lattice(first)
+    found = p.at(i, j)
+    assert found == Code.from_seed((first + i + ROW * j) % SEEDS, Z, GENERATOR)
+    assert p.coordinates(found) == (i, j)
+
+
+def test_that_between_seeds_their_codes_are_blended_without_a_seam() -> None:
+    p = lattice()
+    np.testing.assert_allclose(p.at(0.25, 0).array, 0.75 * p.at(0, 0).array + 0.25 * p.at(1, 0).array, atol=1e-6)
+    middle = sum(p.at(a, b).array for a in (0, 1) for b in (0, 1)) / 4
+    np.testing.assert_allclose(p.at(0.5, 0.5).array, middle, atol=1e-6)
+    for edge in (1.0, -2.0):
+        np.testing.assert_allclose(p.at(edge - 1e-6, 0.3).array, p.at(edge, 0.3).array, atol=1e-4)
+    assert p.coordinates(p.at(0.25, -3.5)) == (0.25, -3.5)
+
+
+def test_that_a_face_that_is_no_seeds_has_no_place_among_them() -> None:
+    p = lattice()
+    for other in (code(3, "z"), code(3, "w"), code(3, "z", origin={"plane": [1, 2]}), code(3, "z", origin={"seed": 5})):
+        with pytest.raises(BadArgument, match="no place"):
+            p.coordinates(other)
+    with pytest.raises(BadArgument, match="units"):
+        p.at(2 * FAR, 0)
+
+
+def test_that_a_lattice_survives_json_beside_planes() -> None:
+    for surface in (lattice(), lattice(label=3), plane("z")):
+        again = surface_from_json(json.loads(json.dumps(surface.to_json())))
+        assert again == surface
+        assert again.digest == surface.digest
+    for broken in ({"lattice": -1}, {"lattice": "7", "z_dim": Z, "generator": GENERATOR}, [], None,
+                   {"lattice": 7, "z_dim": Z, "generator": 3}, {"lattice": 7, "generator": GENERATOR}):  # fmt: skip
+        with pytest.raises(BadArgument):
+            surface_from_json(broken)

@@ -14,7 +14,7 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6.QtCore import QEventLoop, QTimer
-from PySide6.QtWidgets import QApplication, QDialog, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QToolButton, QWidget
 
 from facelab.assets import SAMPLE_PHOTO, resource
 from facelab.jobs import Engine
@@ -26,9 +26,11 @@ from facelab.ui.panels import PANELS
 from facelab.ui.panels.arithmetic import ArithmeticPanel
 from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
+from facelab.ui.panels.gallery import GalleryPanel
 from facelab.ui.panels.library import LibraryPanel
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.plane import PlanePanel
+from facelab.ui.panels.table import TablePanel
 from facelab.ui.session import Session
 from facelab.worker import Client
 
@@ -79,6 +81,8 @@ def shoot(
         widget.grab().save(str(folder / f"{look}-{size[0]}-{name}.png"))
 
     with tempfile.TemporaryDirectory() as home:
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+            os.environ[name] = home  # no layout of an earlier window
         client = Client(make, make_desk)
         try:
             window = MainWindow(Session(Project.open(Path(home) / "portraits.facelab"), Settings(theme=look)), client)
@@ -98,14 +102,18 @@ def visit(window: MainWindow, size: tuple[int, int], keep: Callable[[QWidget, st
     while window.session.generator is None:
         spin(50)
     settle(window)
+    keep(window, "start")
     for kind in PANELS:
         window.show_panel(kind)
-    keep(window, "empty-encode")
+        spin(50)
+        if kind in (GalleryPanel, TablePanel, EncodePanel, DirectionsPanel, ArithmeticPanel):
+            settle(window)
+            keep(window, f"empty-{kind.title.lower()}")
+    window.reset_layout.trigger()
     window.show_panel(PlanePanel)
     window.show_panel(MixerPanel)
     window.show_panel(LibraryPanel)
     settle(window)
-    keep(window, "start")
     session = window.session
     library = window.panel(LibraryPanel)
     for seed, name in enumerate(NAMES, 3):
@@ -120,11 +128,23 @@ def visit(window: MainWindow, size: tuple[int, int], keep: Callable[[QWidget, st
     window.panel(ArithmeticPanel).set_text("Ada + 2/3*(Bo - Cleo)")
     settle(window)
     window.panel(EncodePanel).open_photo(resource(SAMPLE_PHOTO))
+    window.panel(TablePanel).fill()
     settle(window)
     for kind in PANELS:
         window.show_panel(kind)
         settle(window)
         keep(window, kind.title.lower())
+        if kind is GalleryPanel:
+            for page in ("axes", "psi", "zeros", "near"):
+                window.panel(GalleryPanel).show_page(page)
+                settle(window)
+                keep(window, f"gallery-{page}")
+        if kind is MixerPanel:
+            for fold in window.panel(MixerPanel).findChildren(QToolButton):
+                if fold.accessibleName().startswith("Layers of"):
+                    fold.click()
+            settle(window)
+            keep(window, "mixer-layers")
     for action, name in (
         (window.shortcuts, "shortcuts"),
         (window.settings_action, "settings"),
@@ -161,13 +181,10 @@ def main() -> None:
             return engine
 
         make_desk = fakes.FakeDesk
-    with tempfile.TemporaryDirectory() as home:
-        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
-            os.environ[name] = home
-        for look in [options.theme] if options.theme else list(theme.THEMES):
-            for size in SIZES:
-                if options.width in (None, size[0]):
-                    shoot(options.folder, look, size, make, make_desk)
+    for look in [options.theme] if options.theme else list(theme.THEMES):
+        for size in SIZES:
+            if options.width in (None, size[0]):
+                shoot(options.folder, look, size, make, make_desk)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -27,7 +29,7 @@ from pytestqt.qtbot import QtBot
 
 from facelab import jobs
 from facelab.errors import AmbiguousLatent, CheckpointError
-from facelab.jobs import Job
+from facelab.jobs import FetchPicture, Job, OpenPhoto
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.project import Project
@@ -37,6 +39,7 @@ from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.main_window import MainWindow
 from facelab.ui.panels import PANELS
 from facelab.ui.panels.encode import EncodePanel
+from facelab.ui.panels.library import png_of
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.session import Session
@@ -419,3 +422,41 @@ def test_that_a_drag_of_a_mixer_slider_in_the_window_is_one_step(
     QTest.mouseRelease(inner, Qt.MouseButton.LeftButton, pos=QPoint(inner.width() - 7, y))
     assert session.stack.count() == before + 1
     idle()
+
+
+def links(*addresses: str) -> QMimeData:
+    mime = QMimeData()
+    mime.setUrls([QUrl(address) for address in addresses])
+    return mime
+
+
+def test_that_a_link_from_a_browser_is_fetched_only_when_the_person_says_so(
+    qtbot: QtBot, window: MainWindow, jobs_of: Callable[[type[Job]], list[Job]]
+) -> None:
+    def question() -> QMessageBox:
+        (box,) = window.findChildren(QMessageBox)
+        assert "example.org" in box.text()
+        return box
+
+    drop(window, links("https://example.org/photos/me%20too.jpg?size=2"))
+    question().close()
+    qtbot.waitUntil(lambda: not window.findChildren(QMessageBox))
+    assert not jobs_of(FetchPicture)
+    drop(window, links("https://example.org/photos/me%20too.jpg?size=2"))
+    fetch = next(b for b in question().buttons() if b.text() == "Fetch")
+    qtbot.mouseClick(fetch, Qt.MouseButton.LeftButton)
+    encode = window.panel(EncodePanel)
+    qtbot.waitUntil(lambda: "me too.jpg" in [job.path.name for job in jobs_of(OpenPhoto)], timeout=5000)  # type: ignore[attr-defined]
+    (job,) = jobs_of(FetchPicture)
+    assert job.address.endswith("me%20too.jpg?size=2")  # type: ignore[attr-defined]
+    assert window.tabs.currentWidget() is encode
+
+
+def test_that_a_picture_that_comes_as_data_needs_no_network(
+    qtbot: QtBot, window: MainWindow, jobs_of: Callable[[type[Job]], list[Job]]
+) -> None:
+    before = len(jobs_of(FetchPicture))
+    png = base64.b64encode(png_of(QImage(8, 8, QImage.Format.Format_RGB888))).decode("ascii")
+    drop(window, links(f"data:image/png;base64,{png}"))
+    qtbot.waitUntil(lambda: "pasted.png" in [job.path.name for job in jobs_of(OpenPhoto)], timeout=5000)  # type: ignore[attr-defined]
+    assert len(jobs_of(FetchPicture)) == before

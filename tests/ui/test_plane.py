@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QPixmap, QWheelEvent
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
@@ -17,13 +17,14 @@ from pytestqt.qtbot import QtBot
 from facelab.errors import OutOfMemory
 from facelab.jobs import Job, RenderTiles, Resolve
 from facelab.latent.code import Code, Direction
-from facelab.latent.plane import Plane
+from facelab.latent.plane import ROW, Lattice, Plane
 from facelab.latent.recipe import Recipe
 from facelab.ui.canvas import Camera, TileCache, cells_in_view, resolution_for, step_of
 from facelab.ui.dialogs import ExportMorphDialog
-from facelab.ui.panels.plane import HOME, PlanePanel, angles, distances, stations
-from facelab.ui.session import Session
-from facelab.ui.widgets import recipe_mime, recipe_of
+from facelab.ui.panels.plane import PlanePanel
+from facelab.ui.plane_view import HOME, angles, distances, stations
+from facelab.ui.session import Session, State
+from facelab.ui.widgets import direction_mime, recipe_mime, recipe_of
 from facelab.worker import Client
 from tests import fakes
 
@@ -276,7 +277,11 @@ def test_that_an_encoded_face_takes_the_whole_plane_into_w(
     plane = panel.session.state.plane
     assert plane is not None
     np.testing.assert_allclose(plane.y.array, ws, atol=1e-6)  # type: ignore[union-attr]
-    assert not panel.spaces.button(ord("z")).isEnabled(), "an encoded face has no place in Z"
+    in_z, in_w, in_wplus = panel.spaces.buttons()
+    assert not in_z.isEnabled(), "an encoded face has no place in Z"
+    assert not in_w.isEnabled(), "and none in W: its layers differ"
+    assert "layers" in in_w.toolTip()
+    assert in_wplus.isChecked()
 
 
 def test_that_a_mixed_face_becomes_an_anchor_that_looks_like_it(qtbot: QtBot, panel: PlanePanel) -> None:
@@ -284,19 +289,25 @@ def test_that_a_mixed_face_becomes_an_anchor_that_looks_like_it(qtbot: QtBot, pa
     mixed = Recipe(sources=(a, b), weights=((1.0,), (1.0,)))
     panel.set_anchor("origin", mixed)
     qtbot.waitUntil(
-        lambda: panel.session.state.plane is not None and panel.session.state.plane.space == "w+", timeout=5000
+        lambda: panel.session.state.plane is not None and panel.session.state.plane.space == "w", timeout=5000
     )
     plane = panel.session.state.plane
     assert plane is not None
-    np.testing.assert_allclose(plane.origin.array, fakes.ws_of(mixed), atol=1e-5)
+    np.testing.assert_allclose(plane.origin.array, fakes.ws_of(mixed)[0], atol=1e-5)
 
 
 def test_that_the_plane_goes_to_w_and_back_to_the_same_seeds(qtbot: QtBot, panel: PlanePanel) -> None:
     session = panel.session
     in_z = session.state.plane
     panel.set_space("w")
+    qtbot.waitUntil(lambda: session.state.plane is not None and session.state.plane.space == "w", timeout=5000)
+    assert [b.isEnabled() for b in panel.spaces.buttons()] == [True] * 3, "the seeds are still known"
+    assert panel.spaces.checkedButton().text() == "W"
+    panel.set_space("w+")
     qtbot.waitUntil(lambda: session.state.plane is not None and session.state.plane.space == "w+", timeout=5000)
-    assert panel.spaces.button(ord("z")).isEnabled(), "the seeds are still known"
+    assert panel.spaces.checkedButton().text() == "W+"
+    panel.set_space("w")
+    qtbot.waitUntil(lambda: session.state.plane is not None and session.state.plane.space == "w", timeout=5000)
     panel.set_space("z")
     assert session.state.plane == in_z
 
@@ -345,7 +356,7 @@ def test_that_an_anchor_can_be_dragged_out_as_a_face(
 ) -> None:
     dragged: list[Recipe | None] = []
     monkeypatch.setattr(
-        "facelab.ui.panels.plane.start_drag", lambda source, mime, picture: dragged.append(recipe_of(mime))
+        "facelab.ui.plane_view.start_drag", lambda source, mime, picture: dragged.append(recipe_of(mime))
     )
     view = panel.view
     middle = view.tags()["y"].center().toPoint()
@@ -373,7 +384,7 @@ def test_that_principal_components_span_a_plane_around_the_current_face(qtbot: Q
     plane, recipe = panel.session.state.plane, panel.session.state.recipe
     assert plane is not None
     assert recipe is not None
-    np.testing.assert_allclose(plane.origin.array, fakes.ws_of(recipe), atol=1e-5)
+    np.testing.assert_allclose(plane.origin.array, fakes.ws_of(recipe)[0], atol=1e-5)
     assert panel.view.names["x"] == "pca 1"
     qtbot.waitUntil(full(panel), timeout=20_000)
 
@@ -462,3 +473,56 @@ def test_that_anchors_which_come_after_another_generator_was_opened_are_dropped(
     assert plane is not None
     assert plane.generator == other.sha256
     qtbot.waitUntil(full(panel), timeout=20_000)
+
+
+# -- directions that are dropped, and the lattice ------------------------------------------------------------------------------
+def dropped(panel: PlanePanel, mime: QMimeData, at: QPointF) -> None:
+    button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(at.toPoint(), Qt.DropAction.CopyAction, mime, button, keys)
+    QApplication.sendEvent(panel.view, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(panel.view, QDropEvent(at, Qt.DropAction.CopyAction, mime, button, keys))
+
+
+def test_that_a_dropped_direction_becomes_the_nearest_axis_and_never_the_origin(
+    qtbot: QtBot, panel: PlanePanel
+) -> None:
+    vector = np.random.RandomState(1).randn(fakes.W_DIM).astype(np.float32)
+    smile = Direction(name="smile", vector=vector, sigma=1.0, generator=fakes.SHA)
+    tags = panel.view.tags()
+    dropped(panel, direction_mime(smile), tags["y"].center())
+    qtbot.waitUntil(lambda: panel.session.state.plane is not None and panel.session.state.plane.y == smile)
+    assert panel.session.stack.undoText() == "smile on y"
+    other = Direction(name="age", vector=vector[::-1], sigma=1.0, generator=fakes.SHA)
+    dropped(panel, direction_mime(other), panel.view.tags()["origin"].center())
+    qtbot.waitUntil(lambda: panel.session.state.plane is not None and other in (panel.session.state.plane.x, panel.session.state.plane.y))  # fmt: skip
+    foreign = Direction(name="age", vector=vector, sigma=1.0, generator="another")
+    before = panel.session.state.plane
+    dropped(panel, direction_mime(foreign), tags["x"].center())
+    assert panel.session.state.plane == before
+    assert "another generator" in panel._messages.text
+
+
+def test_that_all_seeds_lie_side_by_side_from_the_current_one_on(qtbot: QtBot, panel: PlanePanel) -> None:
+    session = panel.session
+    session.take_code(Code.from_seed(7, fakes.Z_DIM, fakes.SHA))
+    panel.all_seeds()
+    panel.view.settle()
+    assert isinstance(session.state.plane, Lattice)
+    assert panel.view.step == 1.0
+    assert panel.view.cross == (0.0, 0.0)
+    panel._take(3, 2)
+    assert session.state.recipe == session.of_seed(7 + 3 + 2 * ROW)
+    assert panel.view.cross == (3.0, 2.0)
+    assert panel.view.cross_on_plane
+    qtbot.waitUntil(full(panel), timeout=20_000)
+    panel.overlays.actions()[2].trigger()
+    assert panel.view.field is not None
+    assert panel.view.field.at(3, 2) == pytest.approx(0, abs=0.1)
+    assert panel.view.grab().toImage().width() > 0
+    panel.set_anchor("x", Recipe.of(Code.from_seed(99, fakes.Z_DIM, fakes.SHA)))
+    plane = session.state.plane
+    assert isinstance(plane, Plane)
+    assert [end.origin["seed"] for end in (plane.origin, plane.x, plane.y)] == [7, 99, 7 + ROW]  # type: ignore[union-attr]
+    session.stack.undo()
+    assert State.from_json(session.state.to_json()) == session.state

@@ -16,7 +16,7 @@ from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.session import Session
-from facelab.ui.widgets import files_of, recipe_mime, recipe_of
+from facelab.ui.widgets import files_of, image_of, recipe_mime, recipe_of
 from facelab.worker import Client
 from tests import fakes
 from tests.ui.test_widgets import drop, wheel
@@ -97,6 +97,37 @@ def test_that_the_face_before_the_edits_shows_while_the_key_is_held(
     QTest.keyRelease(preview, Qt.Key.Key_B)
     assert preview.view.pixels is after
     assert opened.stack.count() == 1, "looking changes nothing"
+
+
+def test_that_the_face_before_the_edits_can_be_wiped_over_the_one_now(
+    qtbot: QtBot, preview: PreviewPanel, opened: Session, idle: Callable[[], None]
+) -> None:
+    opened.change("Change psi", psi=(0.2,))
+    idle()
+    view = preview.view
+    QTest.mouseClick(preview._compare, Qt.MouseButton.LeftButton)
+    idle()
+    assert preview.wipes
+    assert preview._compare.isChecked()
+    assert view.other == image_of(picture(face(0)))
+    assert view.pixels is preview.pixels, "the picture itself is the one now"
+    rect = view.picture_rect()
+    at, to = (QPoint(round(rect.left() + share * rect.width()), 40) for share in (0.5, 0.8))
+    QTest.mousePress(view, Qt.MouseButton.LeftButton, pos=at)
+    QTest.mouseMove(view, to)
+    QTest.mouseRelease(view, Qt.MouseButton.LeftButton, pos=to)
+    assert view.wipe == pytest.approx(0.8, abs=0.01)
+    shown = view.grab().toImage()
+    opened.change("Change psi", psi=(-1.0,))
+    idle()
+    assert view.other == image_of(picture(face(0)))
+    left, right = QPoint(round(rect.left()) + 30, 60), QPoint(round(rect.right()) - 10, 60)
+    again = view.grab().toImage()
+    assert again.pixelColor(left) == shown.pixelColor(left)
+    assert again.pixelColor(right) != shown.pixelColor(right)
+    QTest.keyClick(preview, Qt.Key.Key_A)
+    assert not preview.wipes
+    assert view.other.isNull()
 
 
 def test_that_a_face_dropped_on_the_preview_becomes_the_current_one(

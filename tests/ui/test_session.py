@@ -12,10 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PySide6.QtWidgets import QApplication
 
-from facelab.latent.code import Code
-from facelab.latent.plane import Plane
-from facelab.latent.recipe import Noise, Recipe
+from facelab.latent.code import Code, Direction
+from facelab.latent.mixing_table import MixingTable
+from facelab.latent.plane import Lattice, Plane
+from facelab.latent.recipe import Applied, Noise, Recipe
 from facelab.project import Project
+from facelab.ui.panels.directions import DirectionsEdit
+from facelab.ui.panels.library import keep_face
 from facelab.ui.session import Session, State, describe
 from tests import fakes
 
@@ -28,6 +31,18 @@ def face(seed: int) -> Recipe:
     return Recipe.of(code(seed))
 
 
+def direction(number: int) -> Direction:
+    vector = np.random.RandomState(number).randn(fakes.W_DIM)
+    return Direction(name=f"direction {number}", vector=vector, sigma=1.0, generator=fakes.SHA)
+
+
+def find(session: Session, new: Direction) -> None:
+    """What the panel does when a direction was found."""
+    if new not in session.project.directions():
+        do, undo = (lambda project: project.add_direction(new)), (lambda project: project.delete_direction(new))
+        session.stack.push(DirectionsEdit(session, "find", session.state, do, undo))
+
+
 EDITS: list[Callable[[Session, int], None]] = [
     lambda s, n: s.take(face(n)),
     lambda s, n: s.take_code(code(n)),
@@ -37,6 +52,12 @@ EDITS: list[Callable[[Session, int], None]] = [
     lambda s, n: s.edit("plane", plane=Plane(origin=code(n), x=code(n + 1), y=code(n + 2))),
     lambda s, n: s.edit("slots", slots=(*s.state.slots[:1], face(n))),
     lambda s, n: s.take(Recipe(sources=(code(n), code(n + 3)), weights=((0.5,), (0.5,)))),
+    lambda s, n: s.edit("seeds", plane=Lattice(first=n, z_dim=fakes.Z_DIM, generator=fakes.SHA)),
+    lambda s, n: s.edit("table", table=MixingTable(columns=(face(n),), rows=(face(n + 1),), layers=(0, 1 + n % 3))),
+    lambda s, n: s.change("move", directions=(Applied(direction(n), n / 3, None),)),
+    lambda s, n: s.surprise(np.random.default_rng(n)),
+    lambda s, n: keep_face(s, face(n), f"face {n}"),
+    lambda s, n: find(s, direction(n)),
     lambda s, n: s.begin_drag(),
     lambda s, n: s.end_drag(),
     lambda s, n: s.stack.undo(),
@@ -51,15 +72,21 @@ def test_that_undoing_everything_gives_the_start_and_redoing_it_the_end(
 ) -> None:
     opened.end_drag()
     opened.stack.clear()
-    start = opened.state
+    opened.project.delete([row.id for row in opened.project.faces()])
+
+    def everything() -> tuple[object, ...]:
+        project = opened.project
+        return opened.state, [r.id for r in project.faces()], {d.digest for d in project.directions()}
+
+    start = everything()
     for edit, number in edits:
         edit(opened, number)
-    end, count = opened.state, opened.stack.index()
+    end, count = everything(), opened.stack.index()
     while opened.stack.canUndo():
         opened.stack.undo()
-    assert opened.state == start
+    assert everything() == start
     opened.stack.setIndex(count)
-    assert opened.state == end
+    assert everything() == end
 
 
 def test_that_every_edit_undo_and_redo_leaves_through_one_signal(opened: Session) -> None:

@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui.widgets import (
+    MORE_MIME,
     RECIPE_MIME,
     Elided,
     FaceView,
@@ -24,6 +25,7 @@ from facelab.ui.widgets import (
     image_of,
     recipe_mime,
     recipe_of,
+    recipes_of,
 )
 from facelab.worker import Bug
 from tests import fakes
@@ -67,6 +69,24 @@ def test_that_a_face_survives_the_clipboard() -> None:
     mime = recipe_mime(FACE, fakes.draw(fakes.ws_of(FACE), 32))
     assert recipe_of(mime) == FACE
     assert mime.hasImage()
+
+
+def test_that_several_faces_are_dragged_as_one(qtbot: QtBot) -> None:
+    faces = [Recipe.of(Code.from_seed(seed, 8, "ab" * 32)) for seed in range(3)]
+    mime = recipe_mime(faces[0], others=faces[1:])
+    assert recipe_of(mime) == faces[0], "what takes one takes the first"
+    assert recipes_of(mime) == faces
+    assert recipes_of(recipe_mime(faces[1])) == [faces[1]]
+    mime.setData(MORE_MIME, b'["junk", 3]')
+    assert recipes_of(mime) == [faces[0]]
+    assert recipes_of(QMimeData()) == []
+    view = FaceView("All of them", takes=True)
+    view.takes_many = True
+    qtbot.addWidget(view)
+    view.show()
+    with qtbot.waitSignal(view.many_dropped) as taken:
+        drop(view, recipe_mime(faces[0], others=faces[1:]))
+    assert taken.args == [faces]
 
 
 @pytest.mark.parametrize("junk", [b"", b"{", b"\xff\xfe", b'{"facelab": "recipe", "version": 99}', b"[]"])

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
@@ -21,7 +22,9 @@ from facelab.latent.recipe import Recipe
 from facelab.ui.main_window import MainWindow
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.jobs import JobsPanel
+from facelab.ui.panels.loss import LossPanel
 from facelab.ui.panels.mixer import MixerPanel
+from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.session import Session
 from facelab.worker import Client
 from tests import fakes
@@ -185,3 +188,28 @@ def test_that_commands_that_need_a_face_wait_for_one(qtbot: QtBot, session: Sess
     waiting: list[QAction] = window._need_face
     assert len(waiting) > 8
     assert not any(action.isEnabled() for action in waiting)
+
+
+def test_that_the_sides_keep_their_share_when_the_window_is_maximised(qtbot: QtBot, window: MainWindow) -> None:
+    window.resize(1280, 800)
+    window.reset_layout.trigger()
+    qtbot.wait(50)
+    preview = window.docks[PreviewPanel]
+    before = preview.width()
+    window.resize(1920, 1200)
+    qtbot.waitUntil(lambda: preview.width() > 1.4 * before, timeout=2000)
+    assert preview.width() < 1.6 * before
+
+
+def test_that_what_shows_work_comes_up_with_it_and_stays_closed_when_it_is_closed(
+    qtbot: QtBot, window: MainWindow, client: Client, engine: fakes.FakeEngine, tmp_path: Path
+) -> None:
+    assert window.docks[LossPanel].isHidden()
+    engine.pause = 0.02
+    run = jobs.Project(run="r", generator=fakes.SHA, target=np.zeros((128, 128, 3), np.uint8), name="me.jpg")
+    client.submit(run)
+    assert not window.docks[LossPanel].isHidden()
+    assert not window.docks[JobsPanel].isHidden()
+    window.docks[LossPanel].close()
+    client.submit(run)
+    assert window.docks[LossPanel].isHidden()

@@ -24,6 +24,13 @@ FAR = 1.6  # typical distances from the mean face; the generator's own faces rar
 KEPT = 20  # expressions remembered in a project
 AVERAGE = "average"  # the name of the mean face
 FUNCTIONS = ("mean(", "lerp(", "slerp(", "seed(")
+HELP = "Name faces of the library, A and B of the mixer, seed(7), average. Use + − * /, mean, lerp, slerp, and a[0:4] for layers."
+EXAMPLES = (
+    "mean(seed(1), seed(2), seed(3))",
+    "lerp(average, A, 1.4)",
+    "A + 2/3*(seed(3) - seed(4))",
+    "A[0:4] + seed(9)[4:]",
+)
 
 
 class Line(QLineEdit):
@@ -127,7 +134,7 @@ class ArithmeticPanel(Panel):
         )
         self.line.setClearButtonEnabled(True)
         self.pointer = Pointer(self.line)
-        self.note = quiet("", wrap=True, small=True)
+        self.note = quiet(HELP, wrap=True, small=True)
         self.view = FaceView("The face that the line comes to", side=SIDE, hint="The result")
         self.view.setToolTip("Drag it, or click to take it")
         self.view.clicked.connect(self.take)
@@ -136,13 +143,14 @@ class ArithmeticPanel(Panel):
             "Pull in", self._pull_in, tip="Truncate, so that the face lies as far out as the generator's own"
         )
         self.pull_in.hide()
+        self.take_button.setEnabled(False)
         self._past = QListWidget()
         self._past.setMinimumHeight(48)
         self._past.setAccessibleName("Earlier expressions")
         self._past.setToolTip("Click to take it up again")
         self._past.itemClicked.connect(lambda item: self.set_text(item.text()))
         self._past.itemActivated.connect(lambda item: self.set_text(item.text()))
-        self._past_title = heading("Earlier")
+        self._past_title = heading("For example")
 
         words = QVBoxLayout()
         words.setSpacing(theme.GRID)
@@ -237,7 +245,7 @@ class ArithmeticPanel(Panel):
         self._number += 1
         self.unsay()
         if info is None or not text.strip():
-            self._show(None, "")
+            self._show(None, HELP)
             return
         try:
             expression = parse(text)
@@ -343,9 +351,8 @@ class ArithmeticPanel(Panel):
 
     def _show_past(self, past: list[str]) -> None:
         self._past.clear()
-        self._past.addItems(past)
-        self._past.setVisible(bool(past))
-        self._past_title.setVisible(bool(past))
+        self._past.addItems(past or EXAMPLES)
+        self._past_title.setText("Earlier" if past else "For example")
 
     # -- following the session --------------------------------------------------------------------------------------
     def _begin_anew(self) -> None:

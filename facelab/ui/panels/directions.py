@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import QPoint, QPointF, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
+    QApplication,
     QDialog,
     QDialogButtonBox,
     QHBoxLayout,
@@ -53,8 +54,10 @@ from facelab.ui.widgets import (
     Section,
     ValueSlider,
     button,
+    direction_mime,
     quiet,
     rule,
+    start_drag,
     tool,
 )
 from facelab.worker import Client
@@ -145,6 +148,32 @@ class DirectionsEdit(Edit):
             self._session.project_failed.emit(error)
 
 
+class _Handle(Elided):
+    """The name of a direction, by which it is dragged to an axis of the plane."""
+
+    def __init__(self, direction: Direction) -> None:
+        super().__init__(direction.name)
+        self._direction = direction
+        self._pressed: QPointF | None = None
+        self.setCursor(Qt.CursorShape.OpenHandCursor)
+
+    def tip(self, short: str) -> str:
+        return f"{self.full_text()}: drag it to x or y of the plane"
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() is Qt.MouseButton.LeftButton:
+            self._pressed = event.position()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        start = self._pressed
+        if start is not None and (event.position() - start).manhattanLength() >= QApplication.startDragDistance():
+            self._pressed = None
+            start_drag(self, direction_mime(self._direction), self.grab())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._pressed = None
+
+
 class DirectionRow(QWidget):
     """One direction: its name, its share, its slider, and a menu.
 
@@ -158,7 +187,7 @@ class DirectionRow(QWidget):
     def __init__(self, direction: Direction) -> None:
         super().__init__()
         self.direction = direction
-        self.name = Elided(direction.name)
+        self.name = _Handle(direction)
         self.name.setMaximumWidth(LABEL)
         self.share = quiet("", small=True)
         self.share.setFixedWidth(SHARE)
@@ -220,7 +249,8 @@ class Group(QWidget):
         top.addWidget(self.clear_button)
         self.drop = FaceView(f"{name}: one face more", side=SMALL, takes=True, hint="+", drop_hint="Add")
         self.drop.setToolTip(f"{hint}; click to add the current face")
-        self.drop.dropped.connect(lambda recipe: self.add([recipe]))
+        self.drop.takes_many = True
+        self.drop.many_dropped.connect(self.add)
         self.drop.clicked.connect(self._add_current)
         self._strip = QHBoxLayout()
         self._strip.setContentsMargins(0, 0, 0, 0)
@@ -318,6 +348,7 @@ class DirectionsPanel(Panel):
     hint = "Move the face along directions, by sigmas"
     keys = (
         ("Point at a direction", f"See the face {END} sigmas to both sides"),
+        ("Drag a direction's name", "Make it an axis of the plane"),
         ("F2, Delete on a direction", "Rename it, remove it"),
     )
 
@@ -351,7 +382,7 @@ class DirectionsPanel(Panel):
         top.addStretch(0)
         top.addWidget(self._reset)
 
-        first = button(
+        self._first = button(
             "Find principal components",
             partial(self.find_by, "pca"),
             tip="The directions in which faces differ most",
@@ -368,7 +399,7 @@ class DirectionsPanel(Panel):
             "Directions change one thing about a face: turn it, age it, light it. Find some in this generator, "
             "or between faces that differ in one thing.",
             self._known,
-            first,
+            self._first,
         )
         self._list = QWidget()
         self._column = QVBoxLayout(self._list)
@@ -472,6 +503,8 @@ class DirectionsPanel(Panel):
     # -- what is shown ----------------------------------------------------------------------------------------------
     def _generator_changed(self, info: GeneratorInfo | None) -> None:
         self._known.setVisible(_has_factors(info))
+        self._first.setProperty("primary", not _has_factors(info))  # one button is the first step
+        self._first.style().polish(self._first)
         for group in (self.without, self.having):
             if any(info is None or face.generator != info.sha256 for face in group.faces):
                 group.clear()
@@ -935,5 +968,6 @@ class HoldDialog(QDialog):
 
 
 def _has_factors(info: GeneratorInfo | None) -> bool:
-    """Whether a generator says of itself that it was built from known factors."""
-    return info is not None and "teacher_version" in info.metadata
+    """Whether a generator says of itself that it was built from known factors; whether it was is found out by the engine."""
+    said = {} if info is None else info.metadata
+    return "teacher_version" in said or said.get("origin", "").startswith("procedural portraits")

@@ -128,7 +128,7 @@ class GalleryPanel(FacesPanel):
             self.choices.addButton(choice, index)
             row.addWidget(choice)
         self.choices.idClicked.connect(lambda index: self.show_page(list(PAGES)[index]))
-        row.addSpacing(theme.GRID)
+        row.addSpacing(4)
         self._tools: dict[str, QWidget] = {
             "random": self._random_tools(),
             "axes": self._axes_tools(),
@@ -141,7 +141,7 @@ class GalleryPanel(FacesPanel):
         row.addWidget(self._filler, 1)
         self.larger = Slider()
         self.larger.setRange(SMALLEST, LARGEST)
-        self.larger.setFixedWidth(72)
+        self.larger.setFixedWidth(64)
         self.larger.setAccessibleName("Size of the faces")
         self.larger.setToolTip("Size of the faces; double-click for the usual one")
         self.larger.setSingleStep(8)
@@ -166,7 +166,7 @@ class GalleryPanel(FacesPanel):
     def _random_tools(self) -> QWidget:
         self.first = Whole()
         self.first.setRange(0, ENDLESS)
-        self.first.setFixedWidth(88)
+        self.first.setFixedWidth(72)
         self.first.setAccessibleName("First seed")
         self.first.setToolTip("The seed of the first face")
         self.first.valueChanged.connect(lambda _: self._show_random())

@@ -13,6 +13,7 @@ from facelab.jobs import Answer, Images, Thumbnails
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
+from facelab.ui.panels.library import LibraryEdit
 from facelab.ui.session import Edit, Session
 from facelab.ui.widgets import pixmap_of
 from facelab.worker import Client, Ticket
@@ -51,8 +52,11 @@ class HistoryPanel(Panel):
         session.generator_changed.connect(lambda _: self._stir())
 
     def recipe(self, row: int) -> Recipe | None:
-        """The face after the step in a row; row 0 is the start."""
+        """The face that a row's step is about: the current one after it, or that which was kept; row 0 is the start."""
         stack = self.session.stack
+        here = stack.command(row - 1) if row else None
+        if isinstance(here, LibraryEdit) and here.face is not None:
+            return here.face
         for index in range(row - 1, -1, -1):
             command = stack.command(index)
             if isinstance(command, Edit):

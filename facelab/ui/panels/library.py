@@ -38,6 +38,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
     QPixmap,
+    QResizeEvent,
     QUndoCommand,
 )
 from PySide6.QtWidgets import (
@@ -48,6 +49,7 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QListView,
     QMenu,
+    QMessageBox,
     QStackedWidget,
     QStyle,
     QStyledItemDelegate,
@@ -91,11 +93,12 @@ Index = QModelIndex | QPersistentModelIndex
 FACE = Qt.ItemDataRole.UserRole  # the FaceRow of an index
 DRAWN = 128  # px, in which a thumbnail is drawn
 STORED = 96  # px, in which it is kept: sharp enough for the list on a dense screen, 15 kB as PNG
-SIDE = 80  # px, on the screen
+SIDE, LARGEST = 80, 112  # px, on the screen: as many in a row as fit, and then as large as fits
 KEPT = 2000  # pixmaps of thumbnails in memory, 36 kB each
 LOAD_MS = 3  # at a stretch for reading thumbnails, so that scrolling stays smooth
 DRAW = 16  # thumbnails drawn in one job
 SEARCH_MS = 120
+MOST_DRAGGED = 200  # faces
 BIN = "\0bin"  # the entry of the tags' box that shows what was deleted
 ORDERS = {"newest": "Newest", "oldest": "Oldest", "name": "Name"}
 
@@ -104,10 +107,12 @@ class LibraryEdit(QUndoCommand):
     """A change of the library, as a step of undo; nothing is lost by it, deleted faces lie in the bin."""
 
     def __init__(
-        self, text: str, session: Session, do: Callable[[Project], None], undo: Callable[[Project], None]
-    ) -> None:
+        self, text: str, session: Session, do: Callable[[Project], None], undo: Callable[[Project], None],
+        face: Recipe | None = None,
+    ) -> None:  # fmt: skip
+        """``face`` is the one that the step is about, which the history shows beside it."""
         super().__init__(text)
-        self._session, self._do, self._undo = session, do, undo
+        self._session, self._do, self._undo, self.face = session, do, undo, face
 
     def redo(self) -> None:
         self._change(self._do)
@@ -141,7 +146,9 @@ def keep_face(
     """
     png = None if pixels is None else thumbnail_png(image_of(pixels))
     face = session.project.add_face(recipe, name, thumbnail=png, photo=photo, quad=cast("None", quad), run=run)
-    session.stack.push(LibraryEdit(f"Keep {name}", session, lambda p: p.restore([face]), lambda p: p.delete([face])))
+    session.stack.push(
+        LibraryEdit(f"Keep {name}", session, lambda p: p.restore([face]), lambda p: p.delete([face]), recipe)
+    )
     return face
 
 
@@ -332,7 +339,11 @@ class FaceModel(QAbstractListModel):
     def mimeData(self, indexes: Sequence[Index]) -> QMimeData:
         row = cast(FaceRow, indexes[0].data(FACE))
         pixmap = self._pixmaps.get(row.id)
-        mime = recipe_mime(self._session.project.recipe(row.id))
+        first, *others = (
+            self._session.project.recipe(each)
+            for each in dict.fromkeys(cast(FaceRow, index.data(FACE)).id for index in indexes[:MOST_DRAGGED])
+        )
+        mime = recipe_mime(first, others=others)
         if pixmap is not None:
             mime.setImageData(pixmap.toImage())
         mime.setText(row.name)
@@ -342,15 +353,20 @@ class FaceModel(QAbstractListModel):
 class FaceDelegate(QStyledItemDelegate):
     """A face with its name below; what the open generator cannot draw is pale and carries a mark."""
 
+    def __init__(self, view: FaceList) -> None:
+        super().__init__(view)
+        self._view = view
+
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(SIDE + 8, SIDE + 8 + 20)
+        return self._view.gridSize()
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         c = theme.colours()
         model = cast(FaceModel, index.model())
         row = cast(FaceRow, index.data(FACE))
         area = QRectF(option.rect)
-        picture = QRectF(area.x() + (area.width() - SIDE) / 2, area.y() + 4, SIDE, SIDE)
+        side = self._view.side
+        picture = QRectF(area.x() + (area.width() - side) / 2, area.y() + 4, side, side)
         state = option.state
         chosen = bool(state & QStyle.StateFlag.State_Selected)
         painter.save()
@@ -393,7 +409,7 @@ class FaceDelegate(QStyledItemDelegate):
 
     def updateEditorGeometry(self, editor: QWidget, option: QStyleOptionViewItem, index: Index) -> None:
         area = option.rect
-        editor.setGeometry(area.x(), area.y() + SIDE + 2, area.width(), 26)
+        editor.setGeometry(area.x(), area.y() + self._view.side + 2, area.width(), 26)
 
 
 class FaceList(QListView):
@@ -411,11 +427,11 @@ class FaceList(QListView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.side = SIDE
         self.setViewMode(QListView.ViewMode.IconMode)
         self.setMovement(QListView.Movement.Static)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setUniformItemSizes(True)
-        self.setGridSize(QSize(SIDE + 10, SIDE + 32))
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
@@ -426,6 +442,21 @@ class FaceList(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Faces of the library")
         self._over = False
+        self._fit()
+
+    def _fit(self) -> None:
+        """As many columns as there is room for, which share what is left."""
+        # The scroll bar's room is left free when there is none: the layout must not depend on it, nor it on the layout.
+        width = self.width() - self.verticalScrollBar().sizeHint().width() - 1
+        wide = width // max(1, width // (SIDE + 10))
+        self.side = min(max(wide - 10, SIDE), LARGEST)
+        size = QSize(wide, self.side + 32)
+        if size != self.gridSize():
+            self.setGridSize(size)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
@@ -496,6 +527,14 @@ class LibraryPanel(Panel):
     title: ClassVar[str] = "Library"
     area: ClassVar = Qt.DockWidgetArea.LeftDockWidgetArea
     hint: ClassVar[str] = "The faces that you kept"
+    keys: ClassVar = (
+        ("Double-click, Enter", "Take the face"),
+        ("Ctrl or Shift and click", "Choose several"),
+        ("Drag", "Use the faces anywhere"),
+        ("F2", "Rename"),
+        ("Delete", "Put into the bin"),
+        ("Right click", "All that can be done with it"),
+    )
 
     slot_asked = Signal(int, object)
     anchor_asked = Signal(str, object)
@@ -744,6 +783,8 @@ class LibraryPanel(Panel):
     def delete_selected(self) -> None:
         """Put the chosen faces into the bin; in the bin, ask and delete them for good."""
         rows = self.selected()
+        if rows and self.in_bin:
+            self._ask_purge(rows)
         if not rows or self.in_bin:
             return
         ids = [row.id for row in rows]
@@ -756,6 +797,16 @@ class LibraryPanel(Panel):
         self.session.stack.push(
             LibraryEdit("Restore faces", self.session, lambda p: p.restore(ids), lambda p: p.delete(ids))
         )
+
+    def _ask_purge(self, rows: Sequence[FaceRow]) -> None:
+        what = rows[0].name if len(rows) == 1 else f"{len(rows)} faces"
+        box = QMessageBox(QMessageBox.Icon.Warning, "Delete for good", f"Delete {what} for good?", parent=self)
+        box.setInformativeText("The photographs and runs that belong to them go, too. This cannot be undone.")
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        gone = box.addButton("Delete for good", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        gone.clicked.connect(partial(self._purge, [row.id for row in rows]))
+        box.open()
 
     def _purge(self, ids: Sequence[int]) -> None:
         # Not a step of undo, and the steps that would bring these faces back find nothing: that is what "for good" means.
@@ -816,7 +867,7 @@ class LibraryPanel(Panel):
         ids = [row.id for row in rows]
         if self.in_bin:
             menu.addAction("Restore", partial(self._restore, ids))
-            menu.addAction("Delete for good", partial(self._purge, ids))
+            menu.addAction("Delete for good…\tDel", partial(self._ask_purge, rows))
         else:
             self._fill_menu(menu, rows)
         menu.popup(self.list.viewport().mapToGlobal(at))

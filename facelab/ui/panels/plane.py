@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
-from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import (
-    QActionGroup,
-    QColor,
-    QContextMenuEvent,
-    QDragEnterEvent,
-    QDragLeaveEvent,
-    QDragMoveEvent,
-    QDropEvent,
-    QFont,
-    QFontMetricsF,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QPainterPath,
-    QPen,
-    QPixmap,
-    QPolygonF,
-)
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtGui import QActionGroup, QKeyEvent
 from PySide6.QtWidgets import (
-    QApplication,
     QButtonGroup,
     QHBoxLayout,
     QInputDialog,
     QMenu,
     QToolButton,
-    QWidget,
 )
 
 from facelab.errors import FacelabError
@@ -52,418 +34,27 @@ from facelab.jobs import (
     Thumbnails,
     Tiles,
 )
-from facelab.latent.code import Code, Direction, Floats
-from facelab.latent.plane import Plane
+from facelab.latent.code import Code, Direction, Space
+from facelab.latent.plane import Lattice, Plane
 from facelab.latent.recipe import Recipe
 from facelab.settings import Settings
-from facelab.ui import theme
-from facelab.ui.canvas import Camera, Canvas, Cell, Point
+from facelab.ui.canvas import FAR, MOST_TILES, Camera, Cell, Point
 from facelab.ui.dialogs import ExportMorphDialog, ExportPlaneDialog
-from facelab.ui.panels.base import Panel
-from facelab.ui.session import Session, State, describe
-from facelab.ui.widgets import button, pixmap_of, quiet, recipe_mime, recipe_of, start_drag, tool
+from facelab.ui.panels.faces import FacesPanel
+from facelab.ui.plane_view import CORNERS, HOME, Field, PlaneView, angles, distances, stations
+from facelab.ui.session import SEEDS, Session, State, describe
+from facelab.ui.widgets import button, pixmap_of, quiet, recipe_mime, start_drag, tool
 from facelab.worker import Client, Ticket
 
-CORNERS: Mapping[str, Point] = {"origin": (0.0, 0.0), "x": (1.0, 0.0), "y": (0.0, 1.0)}
-TAG = 30  # px, the height of an anchor's tag with its round thumbnail
 REQUEST_MS = 30  # movements of the camera within this make one request
 WORLD_MS = 200  # psi, noise and directions are dragged in small steps; the plane follows when they rest
 OVERLAYS = {"": "No overlay", "average": "Distance from the average face", "current": "Distance from the current face"}
-STATIONS = 24  # keys of the morph that a drawn path becomes
-SEEDS = 10_000  # random seeds are drawn below this, so that a person can remember one
-IN_Z = "Mix the faces before the mapping network: every point is as likely a face as any other"
-IN_W = "Mix the faces after the mapping network: straighter ways from face to face"
+SPACES: Mapping[Space, str] = {
+    "z": "Mix the faces before the mapping network, on the sphere: every point is as likely a face as any other",
+    "w": "Mix the faces after the mapping network: straighter ways from face to face",
+    "w+": "Mix layer by layer: for faces whose layers differ, and directions that move some layers only",
+}
 World = tuple[str, ...]  # digests of all that tiles depend on; empty before anything can be drawn
-HOME = Camera(0.5, 0.5, 240.0)
-
-
-class PlaneView(Canvas):
-    """The canvas with what lies on it: anchors, axes, and the cross-hair at the current face.
-
-    Signals:
-        anchor_dropped(name, recipe): a face was dropped on, or nearest to, an anchor.
-        anchor_moved(name, u, v): an anchor was dragged to another point.
-        anchor_taken(name): it was clicked.
-        menu_wanted(name, point, global position): right click; ``name`` is empty away from the anchors.
-        stepped(i, j): Ctrl and an arrow key.
-    """
-
-    anchor_dropped = Signal(str, object)
-    anchor_moved = Signal(str, float, float)
-    anchor_taken = Signal(str)
-    menu_wanted = Signal(str, object, object)
-    stepped = Signal(int, int)
-    take_middle = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.names: dict[str, str] = {}
-        self.faces: dict[str, QPixmap] = {}
-        self.recipes: dict[str, Recipe] = {}
-        self.path: list[Point] = []
-        self.field: Field | None = None
-        self.cross: Point | None = None
-        self.cross_on_plane = True
-        self.waiting = "Opening the generator…"
-        self._under: Point | None = None
-        self._grabbed = ""
-        self._dragging = ""
-        self._dropping: str | None = None
-        self._small = QFont(self.font())
-        self._small.setPixelSize(theme.SMALL)
-        self.setAcceptDrops(True)
-        self.setAccessibleName("Plane of faces")
-        self.setAccessibleDescription(
-            "Arrow keys move, plus and minus zoom, Enter takes the face in the middle, Ctrl and arrows step the current face"
-        )
-        self.hovered.connect(self._hover)
-        self.left.connect(partial(self._hover, None, None))
-
-    # -- where things are -------------------------------------------------------------------------------------------------
-    def tags(self) -> dict[str, QRectF]:
-        """Where the tag of each anchor is drawn: at the foot of its tile, or at the edge on the way there."""
-        box = QRectF(self.rect()).adjusted(4, 4, -4, -36)
-        low = min(max(self.step * self.camera.scale / 2 - TAG - 4, 8), 120)
-        found: dict[str, QRectF] = {}
-        for name, (u, v) in CORNERS.items():
-            x, y = self.camera.screen(u, v, self.width(), self.height())
-            width = TAG + 8 + self._metrics().horizontalAdvance(self._said(name)) + 10
-            tag = QRectF(x - width / 2, y + low, width, TAG)
-            tag.moveLeft(min(max(tag.left(), box.left()), box.right() - width))
-            tag.moveTop(min(max(tag.top(), box.top()), box.bottom() - TAG))
-            while any(tag.intersects(other) for other in found.values()):
-                tag.translate(0, TAG + 4 if tag.top() < box.center().y() else -TAG - 4)
-            found[name] = tag
-        return found
-
-    def tag_at(self, position: QPointF) -> str:
-        """The anchor whose tag is under a pixel, or an empty string."""
-        return next((name for name, tag in self.tags().items() if name in self.recipes and tag.contains(position)), "")
-
-    def _said(self, name: str) -> str:
-        if self._dropping == name:
-            return f"Drop as {name}"
-        sign = {"origin": "origin", "x": "x →", "y": "y ↑"}[name]
-        return f"{sign}  {self._metrics().elidedText(self.names.get(name, ''), Qt.TextElideMode.ElideRight, 140)}"
-
-    def _metrics(self) -> QFontMetricsF:
-        return QFontMetricsF(self._small)
-
-    def _nearest(self, position: QPointF) -> str:
-        tags = self.tags()
-        return min(tags, key=lambda name: math.hypot(*(position - tags[name].center()).toTuple()))
-
-    def snapped(self, u: float, v: float) -> Point:
-        """The middle of the tile over a point: the very face that is seen there."""
-        step = self.step
-        return round(u / step) * step, round(v / step) * step
-
-    # -- painting -----------------------------------------------------------------------------------------------------------
-    def paint_over(self, painter: QPainter) -> None:
-        c = theme.colours()
-        if not self.recipes:
-            painter.setPen(QColor(c.quiet))
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.waiting)
-            return
-        if self.field is not None:
-            self._paint_field(painter, self.field)
-        self._paint_axes(painter)
-        if self._under is not None and not self._dragging:
-            self._paint_hover(painter)
-        if self.cross is not None:
-            self._paint_cross(painter)
-        if self.path:
-            self._paint_path(painter)
-        for name, tag in self.tags().items():
-            self._paint_tag(painter, name, tag)
-        self._paint_coordinates(painter)
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(c.link), 1))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5))
-
-    def _paint_axes(self, painter: QPainter) -> None:
-        x, y = self.camera.screen(0, 0, self.width(), self.height())
-        painter.save()
-        for colour, width in ((QColor(0, 0, 0, 110), 3), (QColor(255, 255, 255, 150), 1)):
-            painter.setPen(QPen(colour, width))
-            if 0 <= y <= self.height():
-                painter.drawLine(QPointF(0, y), QPointF(self.width(), y))
-            if 0 <= x <= self.width():
-                painter.drawLine(QPointF(x, 0), QPointF(x, self.height()))
-        painter.restore()
-
-    def _paint_hover(self, painter: QPainter) -> None:
-        u, v = self.snapped(*cast(Point, self._under))
-        x, y = self.camera.screen(u, v, self.width(), self.height())
-        side = self.step * self.camera.scale - 2
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(QColor(255, 255, 255, 200), 1.5))
-        painter.drawRoundedRect(QRectF(x - side / 2, y - side / 2, side, side), 3, 3)
-
-    def _paint_cross(self, painter: QPainter) -> None:
-        u, v = cast(Point, self.cross)
-        x, y = self.camera.screen(u, v, self.width(), self.height())
-        side = self.step * self.camera.scale / 2 - 2
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        for colour, width in ((QColor(0, 0, 0, 140), 4.0), (QColor(theme.colours().accent), 2.0)):
-            pen = QPen(colour, width)
-            if not self.cross_on_plane:
-                pen.setStyle(Qt.PenStyle.DotLine)
-            painter.setPen(pen)
-            painter.drawEllipse(QPointF(x, y), 5, 5)
-            for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-                painter.drawLine(
-                    QPointF(x + 0.72 * side * dx, y + 0.72 * side * dy), QPointF(x + side * dx, y + side * dy)
-                )
-
-    def _paint_field(self, painter: QPainter, field: Field) -> None:
-        """A tint and a number on every tile."""
-        step, metrics = self.step, self._metrics()
-        painter.setFont(self._small)
-        for cell in self.cells():
-            value = field.at(cell[0] * step, cell[1] * step)
-            area = self._area(cell, step).adjusted(1, 1, -1, -1)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(_tint(value / field.far))
-            painter.drawRect(area)
-            text = field.text(value)
-            box = QRectF(0, 0, metrics.horizontalAdvance(text) + 8, metrics.height())
-            box.moveTopRight(area.topRight() + QPointF(-3, 3))
-            painter.setBrush(QColor(16, 16, 16, 190))
-            painter.drawRoundedRect(box, 3, 3)
-            painter.setPen(QColor("#f2f2f2"))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
-
-    def _paint_path(self, painter: QPainter) -> None:
-        line = QPolygonF([QPointF(*self.camera.screen(u, v, self.width(), self.height())) for u, v in self.path])
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        for colour, width in ((QColor(0, 0, 0, 150), 6.0), (QColor(theme.colours().accent), 3.0)):
-            painter.setPen(
-                QPen(colour, width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin)
-            )
-            painter.drawPolyline(line)
-        painter.setBrush(QColor("#ffffff"))
-        for u, v in stations(self.path, self.step):
-            painter.drawEllipse(QPointF(*self.camera.screen(u, v, self.width(), self.height())), 4, 4)
-
-    def _paint_tag(self, painter: QPainter, name: str, tag: QRectF) -> None:
-        c = theme.colours()
-        wanted = self._dropping == name
-        painter.setPen(QPen(QColor(c.accent), 2) if self._dropping is not None else Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(c.accent) if wanted else QColor(16, 16, 16, 215))
-        painter.drawRoundedRect(tag, TAG / 2, TAG / 2)
-        disc = QRectF(tag.left() + 2, tag.top() + 2, TAG - 4, TAG - 4)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(c.raised))
-        painter.drawEllipse(disc)
-        face = self.faces.get(name)
-        if face is not None:
-            clip = QPainterPath()
-            clip.addEllipse(disc)
-            painter.save()
-            painter.setClipPath(clip)
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawPixmap(disc, face, QRectF(face.rect()))
-            painter.restore()
-        painter.setFont(self._small)
-        painter.setPen(QColor(c.on_accent if wanted else "#f2f2f2"))
-        painter.drawText(tag.adjusted(TAG + 4, 0, -6, 0), Qt.AlignmentFlag.AlignVCenter, self._said(name))
-
-    def _pill(self, painter: QPainter, at: QPointF, text: str, *, above: bool, left: bool = False) -> None:
-        """A short text on a dark strip, legible on any face."""
-        metrics = self._metrics()
-        width, height = metrics.horizontalAdvance(text) + 14, metrics.height() + 4
-        x = at.x() if left else at.x() - width / 2
-        x = min(max(x, 4), self.width() - width - 4)
-        box = QRectF(x, at.y() - height if above else at.y(), width, height)
-        painter.setFont(self._small)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(16, 16, 16, 205))
-        painter.drawRoundedRect(box, height / 2, height / 2)
-        painter.setPen(QColor("#f2f2f2"))
-        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
-
-    def _paint_coordinates(self, painter: QPainter) -> None:
-        digits = max(2, math.ceil(-math.log10(self.step)) + 1)
-        at = QPointF(8, self.height() - 8)
-        if self._under is not None:
-            u, v = self.snapped(*self._under)
-            self._pill(painter, at, f"u {u:.{digits}f}   v {v:.{digits}f}", above=True, left=True)
-        elif self.cross is not None:
-            off = "" if self.cross_on_plane else "   nearest point; the face lies off this plane"
-            self._pill(
-                painter,
-                at,
-                f"face at  u {self.cross[0]:.{digits}f}   v {self.cross[1]:.{digits}f}{off}",
-                above=True,
-                left=True,
-            )
-
-    # -- events -----------------------------------------------------------------------------------------------------------
-    def _hover(self, u: float | None, v: float | None) -> None:
-        under = None if u is None or v is None else (u, v)
-        if under != self._under:
-            moved = under is None or self._under is None or self.snapped(*under) != self.snapped(*self._under)
-            self._under = under
-            if moved:
-                self.update()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        name = "" if self.drawing else self.tag_at(event.position())
-        if name and event.button() == Qt.MouseButton.LeftButton:
-            self._grabbed, self._press = name, event.position()
-            return
-        super().mousePressEvent(event)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        if not self._grabbed:
-            over = self.tag_at(event.position())
-            if self._press is None:
-                self.setCursor(Qt.CursorShape.OpenHandCursor if over else Qt.CursorShape.CrossCursor)
-            super().mouseMoveEvent(event)
-            return
-        if self._press and (event.position() - self._press).manhattanLength() >= QApplication.startDragDistance():
-            name, self._grabbed, self._press = self._grabbed, "", None
-            self._drag(name)
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        if self._grabbed:
-            name, self._grabbed, self._press = self._grabbed, "", None
-            self.anchor_taken.emit(name)
-            return
-        super().mouseReleaseEvent(event)
-
-    def _drag(self, name: str) -> None:
-        self._dragging = name
-        start_drag(self, recipe_mime(self.recipes[name]), self.faces.get(name))
-        self._dragging = ""
-        self._dropping = None
-        self.update()
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if self.recipes and recipe_of(event.mimeData()) is not None:
-            event.acceptProposedAction()
-            self._show_target(event.position())
-        else:
-            event.ignore()
-
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        self._show_target(event.position())
-        event.acceptProposedAction()
-
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        self._dropping = None
-        self.update()
-
-    def _show_target(self, position: QPointF) -> None:
-        # An anchor of this plane may be put anywhere; what comes from elsewhere goes to the nearest anchor.
-        target = self.tag_at(position) if self._dragging else self._nearest(position)
-        if target != self._dropping:
-            self._dropping = target
-            self.update()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        recipe = recipe_of(event.mimeData())
-        self._dropping = None
-        self.update()
-        if recipe is None:
-            event.ignore()
-            return
-        event.acceptProposedAction()
-        if self._dragging and not self.tag_at(event.position()):
-            self.anchor_moved.emit(self._dragging, *self._point(event.position()))
-        else:
-            self.anchor_dropped.emit(self._nearest(event.position()), recipe)
-
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        if self.recipes:
-            at = QPointF(event.pos())
-            self.menu_wanted.emit(self.tag_at(at), self.snapped(*self._point(at)), event.globalPos())
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        arrows = {
-            Qt.Key.Key_Left: (-1, 0),
-            Qt.Key.Key_Right: (1, 0),
-            Qt.Key.Key_Up: (0, 1),
-            Qt.Key.Key_Down: (0, -1),
-        }
-        if event.key() in arrows and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self.stepped.emit(*arrows[Qt.Key(event.key())])
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.take_middle.emit()
-        elif event.key() == Qt.Key.Key_Home:
-            self.look(HOME, glide=True)
-        else:
-            super().keyPressEvent(event)
-
-
-@dataclass(frozen=True, eq=False)
-class Field:
-    """A number for every point of a plane.
-
-    Attributes:
-        at: the number at (u, v).
-        far: the number that is tinted fully.
-        text: the number as it is written on a tile.
-    """
-
-    at: Callable[[float, float], float]
-    far: float
-    text: Callable[[float], str]
-
-
-def distances(plane: Plane, target: Floats, w_std: float) -> Field:
-    """How far each point of a plane in W lies from a code, in units of a usual face's distance from the average one.
-
-    Args:
-        plane: in W or W+.
-        target: a code [C] or [L, C].
-        w_std: root mean square distance of one channel of W from its mean.
-    """
-    o, x, y = (plane.at(u, v).array.astype(np.float64) for u, v in CORNERS.values())
-    vectors = np.stack([o - target, x - o, y - o]).reshape(3, -1)
-    gram = vectors @ vectors.T
-    unit = w_std * math.sqrt(vectors.shape[1])
-
-    def at(u: float, v: float) -> float:
-        point = np.array([1.0, u, v])
-        return math.sqrt(max(float(point @ gram @ point), 0.0)) / max(unit, 1e-12)
-
-    return Field(at, 2.0, lambda value: f"{value:.2f}")
-
-
-def angles(plane: Plane, target: Floats) -> Field:
-    """The angle between each point of a plane in Z and a code [Z], in degrees: on the sphere only directions count."""
-    o, x, y = (plane.at(u, v).array.astype(np.float64) for u, v in CORNERS.values())
-    vectors = np.stack([o, x - o, y - o])
-    gram, along = vectors @ vectors.T, vectors @ (target / max(float(np.linalg.norm(target)), 1e-12))
-
-    def at(u: float, v: float) -> float:
-        point = np.array([1.0, u, v])
-        length = math.sqrt(max(float(point @ gram @ point), 1e-24))
-        return math.degrees(math.acos(min(max(float(point @ along) / length, -1.0), 1.0)))
-
-    return Field(at, 90.0, lambda value: f"{value:.0f}°")
-
-
-def _tint(share: float) -> QColor:
-    """From clear green over yellow to red."""
-    share = min(max(share, 0.0), 1.0)
-    return QColor.fromHslF((1 - share) * 0.36, 0.85, 0.5, 0.12 + 0.4 * share)
-
-
-def stations(path: Sequence[Point], step: float) -> list[Point]:
-    """Points along a drawn path, about a tile apart, both its ends among them; at least 2, at most `STATIONS`."""
-    points = np.asarray(path, np.float64)
-    lengths = (
-        np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))]) if len(points) > 1 else np.zeros(1)
-    )
-    if lengths[-1] == 0:
-        return [path[0]]
-    count = min(max(2, round(lengths[-1] / step) + 1), STATIONS)
-    at = np.linspace(0, lengths[-1], count)
-    return [(float(u), float(v)) for u, v in zip(*(np.interp(at, lengths, points[:, k]) for k in (0, 1)), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -488,14 +79,28 @@ class _Spanning:
     faces: Mapping[str, Recipe]
     directions: Mapping[str, Direction]
     text: str
+    space: Literal["w", "w+"] | None
 
 
-class PlanePanel(Panel):
+class PlanePanel(FacesPanel):
     """The endless plane: click takes a face, Shift-drag moves through, faces dropped on the anchors span it anew."""
 
     title: ClassVar[str] = "Plane"
     area: ClassVar = "centre"
     hint: ClassVar[str] = "An endless plane of faces, spanned by three"
+    keys: ClassVar = (
+        ("Drag, arrow keys", "Move the plane"),
+        ("Wheel, pinch, + and −", "Zoom"),
+        ("Click, Enter", "Take the face"),
+        ("Double-click", "Bring that face to the middle"),
+        ("Shift and drag", "Move the current face through the plane"),
+        ("Ctrl and drag", "Take that face to a slot, the library, another program"),
+        ("Right click", "All that can be done with a face"),
+        ("Ctrl and arrow keys", "Step the current face by one tile"),
+        ("Drag an anchor", "Put it elsewhere, or use its face"),
+        ("Home", "Back to the three faces"),
+        ("R", "Three random seeds"),
+    )
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)
@@ -518,10 +123,12 @@ class PlanePanel(Panel):
         view.scrub.connect(self._scrub)
         view.drawn.connect(self._draw)
         view.anchor_dropped.connect(self.set_anchor)
+        view.direction_dropped.connect(self.set_axis)
         view.anchor_moved.connect(self._move_anchor)
         view.anchor_taken.connect(self._take_anchor)
         view.menu_wanted.connect(self._menu)
         view.stepped.connect(self._step)
+        view.dragged_out.connect(self._drag_out)
         view.take_middle.connect(lambda: self._take(view.camera.u, view.camera.v))
         session.changed.connect(self._changed)
         session.generator_changed.connect(self._generator_changed)
@@ -537,7 +144,6 @@ class PlanePanel(Panel):
         self.shuffle_button = button(
             "Three random seeds", self.shuffle, icon="shuffle", tip="Span the plane by three new faces (R)"
         )
-        self.shuffle_button.setShortcut("R")
         row.addWidget(self.shuffle_button)
         others = tool("Other planes", "down", tip="Other ways to span the plane")
         menu = QMenu(others)
@@ -545,6 +151,7 @@ class PlanePanel(Panel):
             ("This face and two random ones", self.around_current),
             ("Two principal components around this face", self.along_components),
             ("Two saved directions around this face", self.along_saved),
+            ("All seeds, side by side", self.all_seeds),
         ):
             menu.addAction(text, preset)
         others.setMenu(menu)
@@ -553,14 +160,15 @@ class PlanePanel(Panel):
         row.addSpacing(8)
         row.addWidget(quiet("Space"))
         self.spaces = QButtonGroup(self)
-        for name, hint in (("z", IN_Z), ("w", IN_W)):
+        for index, (space, hint) in enumerate(SPACES.items()):
             choice = QToolButton(
-                text=name.upper(), checkable=True, toolTip=hint, accessibleName=f"Space {name.upper()}"
+                text=space.upper(), checkable=True, toolTip=hint, accessibleName=f"Space {space.upper()}"
             )
+            choice.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             choice.setMinimumWidth(28)
-            self.spaces.addButton(choice, ord(name))
+            self.spaces.addButton(choice, index)
             row.addWidget(choice)
-        self.spaces.idClicked.connect(lambda code: self.set_space(chr(code)))
+        self.spaces.idClicked.connect(lambda index: self.set_space(list(SPACES)[index]))
         row.addStretch(1)
         overlays = tool("Overlay", "chart", tip="Write a measure on every face")
         menu = QMenu(overlays)
@@ -635,21 +243,34 @@ class PlanePanel(Panel):
         other_plane = not self._world or self._world[0] != plane.digest
         self._world, self._asked = world, None
         self.view.new_world()
+        self.view.lattice = plane if isinstance(plane, Lattice) else None
         self.view.names = {n: _name(end) for n, end in zip(CORNERS, (plane.origin, plane.x, plane.y), strict=True)}
         self.view.recipes = {name: self.session.dressed(plane.at(*at)) for name, at in CORNERS.items()}
         if other_plane:
             self.view.faces = {}
-        z_possible = all(_as_z(end, info) is not None for end in (plane.origin, plane.x, plane.y))
-        choice = self.spaces.button(ord("z"))
-        choice.setEnabled(z_possible)
-        choice.setToolTip(IN_Z if z_possible else "Only faces that come from seeds have a place in Z")
-        self.spaces.button(ord("z" if plane.space == "z" else "w")).setChecked(True)
+        self._show_spaces(info)
         ticket = self.client.submit(
             Thumbnails(recipes=tuple(self.view.recipes.values()), resolution=min(64, info.resolution))
         )
         ticket.answered.connect(self._show_anchors)
         ticket.failed.connect(self.say)
         self._soon.start()
+
+    def _show_spaces(self, info: GeneratorInfo) -> None:
+        plane = self.session.state.plane
+        if plane is None:
+            return
+        ends = (plane.origin, plane.x, plane.y)
+        lost: dict[str, str] = {}
+        if any(_as_z(end, info) is None for end in ends):
+            lost["z"] = "Only faces that come from seeds have a place in Z"
+        if not all(map(_flat, ends)):
+            lost["w"] = "W has one code for all layers; the layers of these faces, or of this direction, differ"
+        for index, name in enumerate(SPACES):
+            choice = self.spaces.button(index)
+            choice.setEnabled(name not in lost)
+            choice.setToolTip(lost.get(name, SPACES[name]))
+            choice.setChecked(name == plane.space)
 
     def _show_anchors(self, answer: Answer) -> None:
         job = cast(Thumbnails, cast(Ticket, self.sender()).job)
@@ -675,12 +296,13 @@ class PlanePanel(Panel):
         plane, recipe, info = self.session.state.plane, self.session.state.recipe, self.session.generator
         if not name or plane is None or info is None or plane.generator != info.sha256:
             return None
+        flat = plane if isinstance(plane, Plane) and plane.space != "z" else None
         if name == "average":
-            return None if plane.space == "z" else distances(plane, info.w_avg, info.w_std)
+            return None if flat is None else distances(flat, info.w_avg, info.w_std)
         code = None if recipe is None else recipe.sources[0]
-        if code is None or code.generator != plane.generator or (code.space == "z") != (plane.space == "z"):
+        if code is None or code.generator != plane.generator or (code.space == "z") != (flat is None):
             return None  # their distance has no meaning
-        return angles(plane, code.array) if plane.space == "z" else distances(plane, code.array, info.w_std)
+        return angles(plane, code.array) if flat is None else distances(flat, code.array, info.w_std)
 
     def _place_cross(self) -> None:
         self._show_field()
@@ -688,13 +310,13 @@ class PlanePanel(Panel):
         cross, on_plane = None, True
         if plane is not None and recipe is not None:
             code = recipe.sources[0]
-            if (
-                code.generator == plane.generator
-                and code.space == plane.space
-                and code.array.shape == plane.origin.array.shape
-            ):
+            # A seed that was mapped to span the plane has its place there, though its own code lies in Z.
+            for name, end in zip(CORNERS, (plane.origin, plane.x, plane.y), strict=True):
+                if isinstance(end, Code) and "seed" in code.origin and end.origin.get("seed") == code.origin["seed"]:
+                    cross, on_plane = CORNERS[name], len(recipe.sources) == 1
+            with contextlib.suppress(FacelabError):  # a face that has no place here
                 u, v = plane.coordinates(code)
-                if abs(u) < 1e4 and abs(v) < 1e4:
+                if abs(u) < FAR and abs(v) < FAR:
                     away = float(abs(plane.at(u, v).array - code.array).max())
                     cross, on_plane = (u, v), away < 1e-3 and len(recipe.sources) == 1
         if (cross, on_plane) != (self.view.cross, self.view.cross_on_plane):
@@ -738,6 +360,11 @@ class PlanePanel(Panel):
         if plane is not None:
             self.session.take_code(plane.at(*self.view.snapped(u, v)))
 
+    def _drag_out(self, u: float, v: float) -> None:
+        plane = self.session.state.plane
+        if plane is not None:
+            start_drag(self.view, recipe_mime(self.session.dressed(plane.at(u, v))), self.view.picture(u, v))
+
     def _take_anchor(self, name: str) -> None:
         plane = self.session.state.plane
         if plane is not None:
@@ -779,10 +406,24 @@ class PlanePanel(Panel):
         self.session.edit("Three random seeds", plane=Plane(origin=origin, x=x, y=y))
         self.view.look(HOME, glide=True)
 
-    def set_space(self, space: str) -> None:
-        """Mix in Z, or in W, with the same three faces."""
+    def all_seeds(self) -> None:
+        """The lattice of all seeds, from the current face's on."""
+        info, recipe = self.session.generator, self.session.state.recipe
+        if info is None:
+            return
+        seed = None if recipe is None else recipe.sources[0].origin.get("seed")
+        first = seed if type(seed) is int and 0 <= seed < 2**31 else 0
+        lattice = Lattice(first=first, z_dim=info.z_dim, generator=info.sha256, label=self.session.label)
+        self.session.edit("All seeds", plane=lattice)
+        view = self.view
+        # So near that every tile is a seed of its own.
+        scale = 1.25 * max(view.tile / 1.2, math.sqrt(view.width() * view.height() / MOST_TILES))
+        view.look(Camera(0.0, 0.0, scale), glide=True)
+
+    def set_space(self, space: Space) -> None:
+        """Mix in Z, in W, or layer by layer in W+, with the same three faces."""
         plane, info = self.session.state.plane, self.session.generator
-        if plane is None or info is None or (plane.space == "z") == (space == "z"):
+        if plane is None or info is None or plane.space == space:
             return
         if space == "z":
             ends = [_as_z(end, info) for end in (plane.origin, plane.x, plane.y)]
@@ -790,7 +431,12 @@ class PlanePanel(Panel):
                 origin, x, y = cast(list[Code], ends)
                 self.session.edit("Plane in Z", plane=Plane(origin=origin, x=x, y=y))
         else:
-            self._span({"origin": plane.origin, "x": plane.x, "y": plane.y}, "Plane in W", in_w=True)
+            self._span(self._ends(), f"Plane in {space.upper()}", space=space)
+
+    def _ends(self) -> dict[str, Code | Direction | Recipe]:
+        """What spans the plane now, by the names of the anchors."""
+        plane = self.session.state.plane
+        return {} if plane is None else {"origin": plane.origin, "x": plane.x, "y": plane.y}
 
     def set_anchor(self, name: str, recipe: Recipe) -> None:
         """Put a face on "origin", "x" or "y"."""
@@ -800,9 +446,7 @@ class PlanePanel(Panel):
         if recipe.generator != info.sha256:
             self.say(f"This face was made by another generator than {info.name}; open that one to use it here.")
             return
-        ends: dict[str, Code | Direction | Recipe] = {"origin": plane.origin, "x": plane.x, "y": plane.y}
-        ends[name] = self._bare(recipe)
-        self._span(ends, f"Face on {name}")
+        self._span(self._ends() | {name: self._bare(recipe)}, f"Face on {name}")
 
     def _bare(self, recipe: Recipe) -> Code | Recipe:
         """A face as an anchor. What only psi and directions add, and the plane adds too, is left to the plane."""
@@ -811,37 +455,33 @@ class PlanePanel(Panel):
 
     def set_axis(self, name: str, direction: Direction) -> None:
         """Make a direction the "x" or "y" axis; one step of the plane is one sigma of it."""
-        plane = self.session.state.plane
-        if plane is None or direction.generator != plane.generator:
+        plane, info = self.session.state.plane, self.session.generator
+        if plane is None or info is None:
             return
-        ends: dict[str, Code | Direction | Recipe] = {"origin": plane.origin, "x": plane.x, "y": plane.y}
-        ends[name] = direction
-        self._span(ends, f"{direction.name} on {name}", in_w=True)
+        if direction.generator != info.sha256:
+            self.say(f"this direction belongs to another generator than {info.name}; open that one to use it here")
+            return
+        self._span(self._ends() | {name: direction}, f"{direction.name} on {name}")
 
     def _move_anchor(self, name: str, u: float, v: float) -> None:
         plane = self.session.state.plane
         if plane is None:
             return
-        ends: dict[str, Code | Direction | Recipe] = {"origin": plane.origin, "x": plane.x, "y": plane.y}
-        ends[name] = plane.at(u, v)
-        self._span(ends, f"Move {name}")
+        self._span(self._ends() | {name: plane.at(u, v)}, f"Move {name}")
 
-    def _span(self, ends: Mapping[str, Code | Direction | Recipe], text: str, *, in_w: bool = False) -> None:
-        """Make these the plane; where their spaces differ, all go to W first, on the worker."""
-        spaces = {
-            end.space if isinstance(end, Code) else "w" if isinstance(end, Direction) else "w+" for end in ends.values()
-        }
-        if (
-            len(spaces) == 1
-            and not (in_w and spaces == {"z"})
-            and not any(isinstance(e, Recipe) for e in ends.values())
-        ):
+    def _span(
+        self, ends: Mapping[str, Code | Direction | Recipe], text: str, *, space: Literal["w", "w+"] | None = None
+    ) -> None:
+        """Make these the plane, in ``space``, else in that which they share; faces of different spaces are mapped, on the worker."""
+        spaces = {end.space for end in ends.values() if isinstance(end, Code)}
+        others = [end for end in ends.values() if not isinstance(end, Code)]
+        if len(spaces) == 1 and not others and (space is None or spaces == {space}):
             self._edit_plane(text, cast(Mapping[str, Code | Direction], ends))
             return
         faces = {
             n: e if isinstance(e, Recipe) else Recipe.of(e) for n, e in ends.items() if not isinstance(e, Direction)
         }
-        asked = _Spanning(faces, {n: e for n, e in ends.items() if isinstance(e, Direction)}, text)
+        asked = _Spanning(faces, {n: e for n, e in ends.items() if isinstance(e, Direction)}, text, space)
         self._spanning = asked
         self.submit(Resolve(recipes=tuple(faces.values())), partial(self._resolved, asked))
 
@@ -852,9 +492,13 @@ class PlanePanel(Panel):
         if info is None or any(code.generator != info.sha256 for code in answer.codes):
             return  # another generator was opened since
         ends: dict[str, Code | Direction] = dict(asked.directions)
+        each: list[Code | Direction] = [*answer.codes, *asked.directions.values()]
+        level = asked.space != "w+" and all(map(_flat, each))
         for (name, recipe), code in zip(asked.faces.items(), answer.codes, strict=True):
             origin = recipe.sources[0].origin if len(recipe.sources) == 1 else {"name": describe(recipe)}
             ends[name] = replace(code, origin=origin, noise=None)
+            if level and code.space == "w+":
+                ends[name] = Code(array=code.array[0], space="w", generator=code.generator, origin=origin)
         self._edit_plane(asked.text, ends)
 
     def _edit_plane(self, text: str, ends: Mapping[str, Code | Direction]) -> None:
@@ -904,7 +548,7 @@ class PlanePanel(Panel):
     def _along(self, x: Direction, y: Direction, text: str) -> None:
         recipe = self.session.state.recipe
         if recipe is not None and recipe.generator == x.generator:
-            self._span({"origin": self._bare(recipe), "x": x, "y": y}, text, in_w=True)
+            self._span({"origin": self._bare(recipe), "x": x, "y": y}, text)
             self.view.look(Camera(0.0, 0.0, HOME.scale / 2), glide=True)
 
     # -- paths ------------------------------------------------------------------------------------------------------------------
@@ -933,21 +577,28 @@ class PlanePanel(Panel):
         if len(keys) > 1:
             ExportMorphDialog(self.session, self.client, keys, self).open()
 
-    # -- menu and export --------------------------------------------------------------------------------------------------------
+    # -- keys, menu and export --------------------------------------------------------------------------------------------------------
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        # Not a shortcut: a letter that is typed elsewhere in the window is not meant for the plane.
+        if event.key() == Qt.Key.Key_R and event.modifiers() == Qt.KeyboardModifier.NoModifier:
+            self.shuffle()
+        else:
+            super().keyPressEvent(event)
+
     def _menu(self, name: str, point: Point, at: QPoint) -> None:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        plane = self.session.state.plane
         if name:
+            menu = QMenu(self)
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             menu.addAction(f"Take {self.view.names.get(name, name)}", partial(self._take_anchor, name))
             menu.addAction("Put the current face here", partial(self._use_current, name))
             menu.addAction("Seed…", partial(self._ask_seed, name))
-        else:
-            menu.addAction("Take this face", partial(self._take, *point))
-            menu.addAction("Look here", partial(self._centre_on, *point))
+            menu.popup(at)
+        elif plane is not None:
+            menu = self.menu_of(self.session.dressed(plane.at(*point)))
             menu.addSeparator()
-            for corner in CORNERS:
-                menu.addAction(f"Use as {corner}", partial(self._move_anchor, corner, *point))
-        menu.popup(at)
+            menu.addAction("Look here", partial(self._centre_on, *point))
+            menu.popup(at)
 
     def _use_current(self, name: str) -> None:
         if self.session.state.recipe is not None:
@@ -983,6 +634,13 @@ class PlanePanel(Panel):
 
 def _name(end: Code | Direction) -> str:
     return end.name if isinstance(end, Direction) else describe(Recipe.of(end))
+
+
+def _flat(end: Code | Direction) -> bool:
+    """Whether an anchor says the same of every layer, so that it has a place in W."""
+    if isinstance(end, Direction):
+        return end.vector.ndim == 1 and end.layers is None
+    return end.space != "w+" or bool(np.all(end.array == end.array[0]))
 
 
 def _as_z(end: Code | Direction, info: GeneratorInfo) -> Code | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QPointF, QRectF, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QWheelEvent
+from PySide6.QtCore import QElapsedTimer, QMimeData, QPointF, QRectF, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPen, QWheelEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from facelab.jobs import Answer, Images, Pixels, Render, SavePicture, Written
@@ -15,12 +15,14 @@ from facelab.ui import theme
 from facelab.ui.dialogs import file_name
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Edit, Session, State, describe
-from facelab.ui.widgets import Elided, FaceView, quiet, tool
+from facelab.ui.widgets import Elided, FaceView, image_of, quiet, tool
 from facelab.worker import Client
 
 PATIENCE_MS = 60  # a coarse picture is held back so long: where the fine one is quicker, nothing flickers
 ZOOM = 1.25
 MOST_ZOOM = 32.0
+GRIP = 8  # px, to both sides of the edge between two faces
+HELD_MS = 300  # a button that is pressed for longer is held, not clicked
 
 
 class Hero(FaceView):
@@ -40,6 +42,23 @@ class Hero(FaceView):
         self._centre = QPointF(0.5, 0.5)  # of the view, in picture widths
         self._pan: QPointF | None = None
         self.file: Path | None = None  # the picture as a file, for programs that take one
+        self.other = QImage()  # another face, which is wiped over this one
+        self.wipe = 0.5  # how far it reaches, of the width
+        self._wiping = False
+        self.setMouseTracking(True)
+
+    def set_other(self, other: QImage) -> None:
+        """Wipe another face over this one; a null one takes it away."""
+        self.other = other
+        self.update()
+
+    def set_wipe(self, share: float) -> None:
+        self.wipe = min(max(share, 0.0), 1.0)
+        self.update()
+
+    def _on_edge(self, position: QPointF) -> bool:
+        rect = self.picture_rect()
+        return not self.other.isNull() and abs(position.x() - rect.left() - self.wipe * rect.width()) < GRIP
 
     def set_zoom(self, zoom: float | None, at: QPointF | None = None) -> None:
         """Show at a zoom (1 is a pixel for a pixel), keeping the point ``at`` of the widget where it is; None fits."""
@@ -94,9 +113,40 @@ class Hero(FaceView):
     def paint_picture(self, p: QPainter, rect: QRectF) -> None:
         if self.zoom is None:
             super().paint_picture(p, rect)
-            return
-        p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self.zoom < 2)
-        p.drawImage(rect, self.image)
+        else:
+            p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self.zoom < 2)
+            p.drawImage(rect, self.image)
+        if not self.other.isNull():
+            self._paint_other(p, rect)
+
+    def _paint_other(self, p: QPainter, rect: QRectF) -> None:
+        edge = rect.left() + self.wipe * rect.width()
+        p.save()
+        p.setClipRect(QRectF(rect.left(), rect.top(), edge - rect.left(), rect.height()))
+        p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, (self.zoom or 1) < 2)
+        p.drawImage(rect, self.other)
+        p.restore()
+        p.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for colour, width in ((QColor(0, 0, 0, 140), 4), (QColor("#ffffff"), 2)):
+            p.setPen(QPen(colour, width))
+            p.drawLine(QPointF(edge, rect.top()), QPointF(edge, rect.bottom()))
+        p.setBrush(QColor("#ffffff"))
+        p.setPen(QPen(QColor(0, 0, 0, 140), 1))
+        p.drawEllipse(QPointF(edge, rect.center().y()), 7, 7)
+        for text, left in (("before", True), ("now", False)):
+            box = QRectF(0, 0, p.fontMetrics().horizontalAdvance(text) + 14, 20)
+            room = edge - rect.left() if left else rect.right() - edge
+            if room < box.width() + 2 * theme.GRID:
+                continue
+            corner = QPointF(
+                rect.left() + theme.GRID if left else rect.right() - box.width() - theme.GRID, rect.top() + theme.GRID
+            )
+            box.moveTopLeft(corner)
+            p.setPen(Qt.PenStyle.NoPen)
+            p.setBrush(QColor(16, 16, 16, 190))
+            p.drawRoundedRect(box, 10, 10)
+            p.setPen(QColor("#f2f2f2"))
+            p.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         turns = event.angleDelta().y() / 120
@@ -108,7 +158,9 @@ class Hero(FaceView):
         event.accept()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        if self.zoom is not None and event.button() is Qt.MouseButton.LeftButton:
+        if event.button() is Qt.MouseButton.LeftButton and self._on_edge(event.position()):
+            self._wiping = True
+        elif self.zoom is not None and event.button() is Qt.MouseButton.LeftButton:
             self._pan = event.position()
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
         else:
@@ -123,7 +175,13 @@ class Hero(FaceView):
         return mime
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._wiping:
+            rect = self.picture_rect()
+            self.set_wipe((event.position().x() - rect.left()) / rect.width())
+            return
         if self._pan is None:
+            if not event.buttons():
+                self._show_cursor(event.position())
             super().mouseMoveEvent(event)
             return
         size, moved = self._size(), event.position() - self._pan
@@ -132,7 +190,17 @@ class Hero(FaceView):
         self._bound()
         self.update()
 
+    def _show_cursor(self, position: QPointF) -> None:
+        shape = Qt.CursorShape.ArrowCursor if self.recipe is None else Qt.CursorShape.OpenHandCursor
+        if self._on_edge(position):
+            shape = Qt.CursorShape.SplitHCursor
+        if self.cursor().shape() is not shape:
+            self.setCursor(shape)
+
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if self._wiping:
+            self._wiping = False
+            return
         if self._pan is None:
             super().mouseReleaseEvent(event)
             return
@@ -179,6 +247,7 @@ class PreviewPanel(Panel):
         ("Wheel", "Zoom at the pointer; back to the whole picture"),
         ("Drag", "Take the face to a slot, the library or another program; move the picture when zoomed"),
         ("B, held", "See the face before your edits"),
+        ("A", "Wipe between before and now"),
         ("1", "Pixel for pixel, or fit"),
     )
 
@@ -207,15 +276,20 @@ class PreviewPanel(Panel):
         self._picture: Pixels | None = None
         self._before: tuple[Recipe, Pixels] | None = None
         self._comparing = False
+        self._wipes = False
 
         self._name = Elided()
         self._size = quiet(" ", small=True)
         self._fit = tool(
             "Pixel for pixel", "actual", self._toggle_zoom, tip="Pixel for pixel, or fit (1)", checkable=True
         )
-        self._compare = tool("Before", "compare", tip="Hold to see the face before your edits (hold B)")
-        self._compare.pressed.connect(lambda: self.compare(True))
-        self._compare.released.connect(lambda: self.compare(False))
+        self._compare = tool(
+            "Before and now", "compare", checkable=True,
+            tip="Click to wipe between the face before your edits and now (A); hold to see it before (B)",
+        )  # fmt: skip
+        self._pressed_at = QElapsedTimer()
+        self._compare.pressed.connect(self._press_compare)
+        self._compare.clicked.connect(self._click_compare)
         self._keep = tool("Keep in library", "star", self.keep_asked.emit, tip="Keep this face in the library (Ctrl+D)")
         self._export = tool("Export picture", "export", self.export_asked.emit, tip="Export the picture (Ctrl+E)")
         self._wide = tool("Full screen", "expand", self.full_screen, tip="Show the face alone on the screen (F11)")
@@ -262,6 +336,8 @@ class PreviewPanel(Panel):
             self._asked = None
             self.view.set_waiting(recipe is not None)
             return
+        if self._wipes:
+            self._show_other()
         if recipe == self._asked:
             return
         self._asked = recipe
@@ -336,6 +412,36 @@ class PreviewPanel(Panel):
                 return command.before.recipe
         return None
 
+    def _press_compare(self) -> None:
+        self._pressed_at.start()
+        self.compare(True)
+
+    def _click_compare(self, _: bool) -> None:
+        self.compare(False)
+        held = self._pressed_at.isValid() and self._pressed_at.elapsed() > HELD_MS
+        self._pressed_at.invalidate()
+        self.wipe(not self._wipes if not held else self._wipes)
+
+    @property
+    def wipes(self) -> bool:
+        """Whether the face before the edits is wiped over the one now."""
+        return self._wipes
+
+    def wipe(self, on: bool) -> None:
+        """Show the face before the edits at the left and the one now at the right, with an edge to drag between them."""
+        self._wipes = on
+        self._show_other()
+
+    def _show_other(self) -> None:
+        recipe, generator = self.before() if self._wipes else None, self.session.generator
+        self._compare.setChecked(self._wipes)
+        if recipe is None or generator is None or recipe.generator != generator.sha256:
+            self.view.set_other(QImage())
+        elif self._before is not None and self._before[0] == recipe:
+            self.view.set_other(image_of(self._before[1]))
+        else:
+            self.submit(Render(recipes=(recipe,), lane="before"), lambda answer: self._show_before(recipe, answer))
+
     def compare(self, on: bool) -> None:
         """Show the face before the edits for as long as it is on."""
         if on == self._comparing:
@@ -363,6 +469,8 @@ class PreviewPanel(Panel):
                 self._before = recipe, answer.pixels[0]
             if self._comparing:
                 self.view.set_pixels(answer.pixels[0])
+            if self._wipes and recipe == self.before():
+                self.view.set_other(image_of(answer.pixels[0]))
 
     # -- size -------------------------------------------------------------------------------------------------------
     def _toggle_zoom(self) -> None:
@@ -390,6 +498,8 @@ class PreviewPanel(Panel):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_B and not event.isAutoRepeat():
             self.compare(True)
+        elif event.key() == Qt.Key.Key_A and event.modifiers() == Qt.KeyboardModifier.NoModifier:
+            self.wipe(not self._wipes)
         elif event.key() == Qt.Key.Key_1:
             self._toggle_zoom()
         else:

@@ -176,6 +176,8 @@ class TablePanel(FacesPanel):
         view.setMinimumSize(16, 16)
         view.dropped.connect(partial(self._dropped, side, view))
         if adds:
+            view.takes_many = True
+            view.many_dropped.connect(partial(self._add_faces, side))
             view.setToolTip(f"Drop a face here for one {one} more, or click for a random one")
             view.clicked.connect(partial(self._add_random, side))
         else:
@@ -265,6 +267,11 @@ class TablePanel(FacesPanel):
 
     def _dropped(self, side: Side, view: FaceView, recipe: Recipe) -> None:
         self.put(side, self._heads[side].index(view), recipe)
+
+    def _add_faces(self, side: Side, recipes: Sequence[Recipe]) -> None:
+        with self.session.drag():  # one step of undo
+            for recipe in recipes[:MOST]:
+                self.put(side, len(self._heads[side]) - 1, recipe)
 
     def _add_random(self, side: Side) -> None:
         face = self._seed()
