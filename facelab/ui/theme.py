@@ -288,7 +288,7 @@ class _Icon(QIconEngine):
         paint_icon(painter, self._name, QRectF(rect), colour)
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
-        picture = QPixmap(size)
+        picture = QPixmap(size.expandedTo(QSize(1, 1)))  # a widget without room asks for none
         picture.fill(Qt.GlobalColor.transparent)
         painter = QPainter(picture)
         self.paint(painter, picture.rect(), mode, state)

@@ -141,8 +141,7 @@ def test_that_a_morph_is_exported_through_its_faces(
     dialog.open()
     qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
     assert "at least two faces" in dialog.message.text
-    dialog._add.dropped.emit(face(2))
-    dialog._add.dropped.emit(face(3))
+    dialog._add.many_dropped.emit([face(2), face(3)])
     qtbot.keyClick(dialog._views[1], Qt.Key.Key_Delete)
     assert dialog.keys == [face(1), face(3)]
     dialog.seconds.setValue(2.5)

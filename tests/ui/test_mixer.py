@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QMenu, QToolButton
 from pytestqt.qtbot import QtBot
 
 from facelab.jobs import Job, Resolve, Thumbnails
@@ -15,7 +17,7 @@ from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui.panels.mixer import MixerPanel, _give, shares
 from facelab.ui.session import Session
-from facelab.ui.widgets import ValueSlider
+from facelab.ui.widgets import ValueSlider, Wide
 from facelab.worker import Client
 from tests import fakes
 
@@ -55,9 +57,60 @@ def test_that_a_face_dropped_on_b_is_mixed_in_evenly_as_one_step(mixer: MixerPan
     assert opened.state.recipe == Recipe(sources=(*face(0).sources, *face(5).sources), weights=((0.5,), (0.5,)))
 
 
+def unfold(mixer: MixerPanel, *groups: str) -> None:
+    for name in groups:
+        next(b for b in mixer.findChildren(QToolButton) if b.accessibleName() == f"Layers of {name}").click()
+
+
+def test_that_layers_unfold_in_their_place_for_the_tab_key_and_stay_unfolded(
+    mixer: MixerPanel, opened: Session
+) -> None:
+    mixer.put(1, face(5))
+    unfold(mixer, "Coarse")
+    assert [layer for _, layer in mixer._layer_rows] == [0, 1, 2, 3]
+    chain, widget = [], mixer._folds["coarse"].button.nextInFocusChain()
+    while len(chain) < 8:
+        if widget in (row.slider for row in mixer._layer_rows.values()) or widget is mixer._folds["middle"].button:
+            chain.append(widget)
+        widget = widget.nextInFocusChain()
+    assert chain[:5] == [*(mixer._layer_rows[1, k].slider for k in range(4)), mixer._folds["middle"].button]
+    mixer.add_slot()
+    assert len(mixer._layer_rows) == 8, "in the further column, too"
+    unfold(mixer, "Coarse")
+    assert not mixer._layer_rows[1, 0].isVisible()
+
+
+def test_that_many_faces_are_reached_sideways(qtbot: QtBot, mixer: MixerPanel, opened: Session) -> None:
+    wide = mixer.findChild(Wide)
+    assert wide is not None
+    mixer.resize(360, 700)
+    for _ in range(6):
+        mixer.add_slot()
+    qtbot.waitUntil(lambda: wide.horizontalScrollBar().maximum() > 0, timeout=2000)
+    qtbot.waitUntil(lambda: wide.verticalScrollBar().maximum() == 0, timeout=2000)
+    assert mixer.width() == 360
+
+
+def test_that_a_rows_menu_opens_from_its_slider_too(qtbot: QtBot, mixer: MixerPanel, opened: Session) -> None:
+    mixer.put(1, face(5))
+    slider = mixer._group_rows[1, "coarse"].slider
+    QApplication.sendEvent(
+        slider, QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, QPoint(5, 5), slider.mapToGlobal(QPoint(5, 5)))
+    )
+    qtbot.waitUntil(lambda: isinstance(QApplication.activePopupWidget(), QMenu), timeout=2000)
+    menu = QApplication.activePopupWidget()
+    assert isinstance(menu, QMenu)
+    next(a for a in menu.actions() if a.text() == "All of B here, A elsewhere").trigger()
+    menu.close()
+    expected = np.zeros(12)
+    expected[:4] = 1
+    assert table(opened)[1] == pytest.approx(expected)
+
+
 def test_that_a_layers_slider_moves_its_layer_and_a_groups_slider_its_rows(mixer: MixerPanel, opened: Session) -> None:
     mixer.put(1, face(5))
     mixer._group_rows[1, "all"].number.setValue(0.0)
+    unfold(mixer, "Coarse", "Middle")
     mixer._layer_rows[1, 6].number.setValue(0.25)
     expected = np.zeros(12)
     expected[6] = 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -27,12 +28,13 @@ from facelab.latent.spaces import layer_groups, psi_by_layer
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import FEWEST_SLOTS, SEEDS, Session, State, describe
-from facelab.ui.widgets import Column, FaceView, Section, ValueSlider, Whole, quiet, tool
+from facelab.ui.widgets import Column, FaceView, Section, ValueSlider, Whole, Wide, quiet, tool
 from facelab.worker import Client
 
-SLOT = 72  # px
+SLOT, SMALL_SLOT = 72, 56  # px, of a face; the small ones where there are more than
+FEW = 3
 LABEL = 84  # px, of the names of rows
-MOST_SLOTS = 8
+MOST_SLOTS = 12
 
 
 def shares(recipe: Recipe, slots: int, num_ws: int) -> Floats:
@@ -98,6 +100,16 @@ class Slot(QWidget):
         column.addWidget(self.name)
 
 
+@dataclass(eq=False)
+class _Fold:
+    """The layers of a group: where their rows begin in the grid, and their widgets once they were unfolded."""
+
+    rows: range
+    line: int
+    button: QToolButton
+    widgets: list[QWidget] = field(default_factory=list)
+
+
 class MixerPanel(Panel):
     """A slider for every layer and every face that is mixed in, groups of layers, psi, noise, position."""
 
@@ -108,7 +120,7 @@ class MixerPanel(Panel):
         ("Arrow keys", "Move a slider; with Shift in larger steps"),
         ("Double-click", "Reset a slider"),
         ("Shift and drag", "Move all layers of the group"),
-        ("Right click on a row", "Insert or reset its layers, copy it to all"),
+        ("Right click on a row, or the menu key", "Insert or reset its layers, copy it to all"),
         ("Delete on a face", "Take it out of the mix"),
     )
 
@@ -118,7 +130,8 @@ class MixerPanel(Panel):
         self._asked: dict[int, Recipe] = {}
         self._built_for: tuple[str, int] | None = None  # generator and number of slots that the rows were made for
         self._groups: list[tuple[str, range]] = []
-        self._layer_rows: dict[tuple[int, int], ValueSlider] = {}  # (slot, layer)
+        self._layer_rows: dict[tuple[int, int], ValueSlider] = {}  # (slot, layer), of groups that were unfolded
+        self._folds: dict[str, _Fold] = {}
         self._group_rows: dict[tuple[int, str], ValueSlider] = {}
         self._psi_rows: list[ValueSlider] = []
         self._strength_rows: list[ValueSlider] = []
@@ -133,9 +146,14 @@ class MixerPanel(Panel):
         self.setMinimumWidth(304)  # narrower, the numbers would be cut
 
         self._slots: list[Slot] = []
+        matrix = QWidget()
+        columns = QVBoxLayout(matrix)
+        columns.setContentsMargins(0, 0, 0, 0)
+        columns.setSpacing(theme.GRID)
+        self._column.addWidget(Wide(matrix))
         self._slot_row = QHBoxLayout()
         self._slot_row.setSpacing(theme.GRID)
-        self._column.addLayout(self._slot_row)
+        columns.addLayout(self._slot_row)
         self._swap = tool("Swap A and B", "swap", self.swap, tip="Swap the faces A and B")
         self._add = tool("Add a face", "plus", self.add_slot, tip="Mix in one face more")
         self._mix = QWidget()
@@ -143,7 +161,7 @@ class MixerPanel(Panel):
         self._mix_grid.setContentsMargins(0, 0, 0, 0)
         self._mix_grid.setHorizontalSpacing(theme.GRID)
         self._mix_grid.setVerticalSpacing(2)
-        self._column.addWidget(self._mix)
+        columns.addWidget(self._mix)
         self._build_truncation()
         self._build_noise()
         self._build_position()
@@ -163,6 +181,9 @@ class MixerPanel(Panel):
         if g is None or recipe is None or not ready:
             return
         if self._built_for != (g.sha256, len(state.slots)):
+            if self._built_for is None or self._built_for[0] != g.sha256:
+                self._build_psi_rows(g)
+                self._build_strength_rows(g)
             self._built_for = (g.sha256, len(state.slots))
             self._build_rows(g, len(state.slots))
         self._show_weights(recipe, state, g)
@@ -215,7 +236,9 @@ class MixerPanel(Panel):
             slot.face.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             slot.face.customContextMenuRequested.connect(lambda _, index=slot.index: self._slot_menu(index))
             self._slots.append(slot)
+        side = SLOT if count <= FEW else SMALL_SLOT
         for slot in self._slots:
+            slot.face.setFixedSize(side, side)
             self._slot_row.addWidget(slot, 0, Qt.AlignmentFlag.AlignTop)
             slot.show()
             if slot.index == 0:
@@ -294,7 +317,7 @@ class MixerPanel(Panel):
         self.session.edit("Clear face", recipe=mixed(state.recipe, slots, _normalised(table)), slots=tuple(slots))
 
     def add_slot(self) -> None:
-        """One slot more, with a random face in it when those before are full."""
+        """One slot more."""
         state = self.session.state
         if len(state.slots) < MOST_SLOTS:
             self.session.edit("Add slot", slots=(*state.slots, None))
@@ -312,6 +335,7 @@ class MixerPanel(Panel):
     def _build_rows(self, g: GeneratorInfo, slots: int) -> None:
         _empty(self._mix_grid)
         self._layer_rows.clear()
+        self._folds.clear()
         self._group_rows.clear()
         self._locks.clear()
         self._groups = [(name, rows) for name, rows in layer_groups(g.family, g.num_ws).items() if rows]
@@ -323,11 +347,9 @@ class MixerPanel(Panel):
                 grid.addWidget(head, line, s + 1)
             line += 1
         everything = "All layers"
-        grid.addWidget(self._row_name(everything, "All layers together"), line, 1)
+        grid.addWidget(self._row_name(everything, "All layers together", range(g.num_ws)), line, 1)
         for s in sources:
-            self._group_rows[s, "all"] = self._weight(
-                grid, line, s, everything, slots, partial(self._group_moved, s, range(g.num_ws))
-            )
+            self._group_rows[s, "all"] = self._weight(grid, line, s, everything, range(g.num_ws), self._group_moved)
         for name, rows in self._groups:
             line += 1
             title = name.capitalize()
@@ -339,26 +361,10 @@ class MixerPanel(Panel):
             span = f"{sizes[0]}–{sizes[-1]} px" if sizes[0] != sizes[-1] else f"{sizes[0]} px"
             grid.addWidget(self._row_name(title, f"{title}: layers {rows[0]} to {rows[-1]}, {span}", rows), line, 1)
             for s in sources:
-                self._group_rows[s, name] = self._weight(
-                    grid, line, s, title, slots, partial(self._group_moved, s, rows)
-                )
-            widgets: list[QWidget] = []
-            for layer in rows:
-                line += 1
-                info = g.layers[layer]
-                label = self._row_name(
-                    f"{layer} · {info.resolution} px", f"Layer {layer}: {info.name}", range(layer, layer + 1)
-                )
-                label.setProperty("quiet", True)
-                grid.addWidget(label, line, 1)
-                widgets.append(label)
-                widgets.append(self._lock(grid, line, range(layer, layer + 1), f"layer {layer}", slots))
-                for s in sources:
-                    row = self._weight(grid, line, s, f"Layer {layer}", slots, partial(self._layer_moved, s, layer))
-                    self._layer_rows[s, layer] = row
-                    widgets.append(row)
-            fold.clicked.connect(partial(self._fold, name, fold, widgets, True))
-            self._fold(name, fold, widgets, False)
+                self._group_rows[s, name] = self._weight(grid, line, s, title, rows, self._group_moved)
+            self._folds[name] = _Fold(rows, line + 1, fold)
+            fold.clicked.connect(partial(self._turn, name))
+            line += len(rows)  # kept free: layers are built when they are first asked for
         line += 1
         self._hard = QCheckBox("Hard: all of one face in a layer")
         self._hard.setToolTip("Sliders snap to nothing or all of a face")
@@ -367,9 +373,48 @@ class MixerPanel(Panel):
         grid.setColumnMinimumWidth(1, LABEL)
         for s in sources:
             grid.setColumnStretch(s + 1, 1)
-        self._build_psi_rows(g)
-        self._build_strength_rows(g)
+        for name, _ in self._groups:
+            self._show_fold(name, g)
         self._show_locks()
+
+    def _build_layers(self, fold: _Fold, g: GeneratorInfo, slots: int) -> list[QWidget]:
+        """A row for each layer of a group, where the group left room for them."""
+        grid, made = self._mix_grid, list[QWidget]()
+        for line, layer in enumerate(fold.rows, fold.line):
+            info, only = g.layers[layer], range(layer, layer + 1)
+            label = self._row_name(f"{layer} · {info.resolution} px", f"Layer {layer}: {info.name}", only)
+            label.setProperty("quiet", True)
+            grid.addWidget(label, line, 1)
+            made.append(label)
+            for s in range(1, slots):
+                row = self._weight(grid, line, s, f"Layer {layer}", only, self._layer_moved)
+                self._layer_rows[s, layer] = row
+                made.append(row)
+            made.append(self._lock(grid, line, only, f"layer {layer}", slots))
+        before: QWidget = fold.button  # the Tab key goes through them in their places, not last
+        for widget in made:
+            for each in (widget, *widget.findChildren(QWidget)):
+                if each.focusPolicy() & Qt.FocusPolicy.TabFocus:
+                    QWidget.setTabOrder(before, each)
+                    before = each
+        return made
+
+    def _turn(self, name: str) -> None:
+        """Unfold a group of layers, or fold it."""
+        g, recipe = self.session.generator, self.session.state.recipe
+        self._open_groups ^= {name}
+        if g is not None and recipe is not None:
+            self._show_fold(name, g)
+            self._show_locks()
+            self._show_weights(recipe, self.session.state, g)
+
+    def _show_fold(self, name: str, g: GeneratorInfo) -> None:
+        fold, shown = self._folds[name], name in self._open_groups
+        if shown and not fold.widgets:
+            fold.widgets = self._build_layers(fold, g, len(self._slots))
+        fold.button.setIcon(theme.icon("down" if shown else "right"))
+        for widget in fold.widgets:
+            widget.setVisible(shown)
 
     def _lock(self, grid: QGridLayout, line: int, rows: range, name: str, slots: int) -> QToolButton:
         made = tool(
@@ -388,9 +433,9 @@ class MixerPanel(Panel):
             each.setIcon(theme.icon("lock" if on else "unlock"))
 
     def _weight(
-        self, grid: QGridLayout, line: int, source: int, name: str, slots: int, moved: Callable[[float], None]
-    ) -> ValueSlider:
-        letter = chr(ord("A") + source)
+        self, grid: QGridLayout, line: int, source: int, name: str, rows: range, moved: Callable[[int, range, float], None]
+    ) -> ValueSlider:  # fmt: skip
+        letter, slots = chr(ord("A") + source), len(self._slots)
         row = ValueSlider(
             f"{name}, face {letter}",
             0.0,
@@ -401,19 +446,21 @@ class MixerPanel(Panel):
             tip=f"How much of face {letter}; double-click for none, Shift moves the whole group",
         )
         row.number.setVisible(slots == FEWEST_SLOTS)
-        self._wire(row, moved)
+        self._wire(row, partial(moved, source, rows))
+        # The menu of the row from the slider, too: that has the focus, so that the menu key opens it.
+        row.slider.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        row.slider.customContextMenuRequested.connect(partial(self._row_menu, row.slider, rows))
         grid.addWidget(row, line, source + 1)
         return row
 
-    def _row_name(self, text: str, tip: str, rows: range | None = None) -> QLabel:
+    def _row_name(self, text: str, tip: str, rows: range) -> QLabel:
         label = QLabel(text)
-        label.setToolTip(tip)
-        if rows is not None:
-            label.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-            label.customContextMenuRequested.connect(partial(self._row_menu, label, rows))
+        label.setToolTip(f"{tip}; right click to insert, reset or copy")
+        label.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        label.customContextMenuRequested.connect(partial(self._row_menu, label, rows))
         return label
 
-    def _row_menu(self, label: QLabel, rows: range, at: QPoint) -> None:
+    def _row_menu(self, of: QWidget, rows: range, at: QPoint) -> None:
         menu = QMenu(self)
         menu.addAction("Reset to face A", partial(self._set_rows, rows, None, "Reset layers"))
         for slot in self._slots[1:]:
@@ -424,15 +471,7 @@ class MixerPanel(Panel):
         if len(rows) == 1:
             menu.addAction("Copy to all layers", partial(self._copy_row, rows[0]))
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        menu.popup(label.mapToGlobal(at))
-
-    def _fold(self, name: str, fold: QWidget, widgets: Sequence[QWidget], turn: bool) -> None:
-        if turn:
-            self._open_groups ^= {name}
-        shown = name in self._open_groups
-        fold.setIcon(theme.icon("down" if shown else "right"))  # type: ignore[attr-defined]
-        for widget in widgets:
-            widget.setVisible(shown)
+        menu.popup(of.mapToGlobal(at))
 
     def _wire(self, row: ValueSlider, moved: Callable[[float], None]) -> None:
         row.pressed.connect(self.session.begin_drag)
@@ -448,8 +487,8 @@ class MixerPanel(Panel):
         if state.recipe is not None:
             self.session.edit(text, merge=merge, recipe=mixed(state.recipe, state.slots, table))
 
-    def _layer_moved(self, source: int, layer: int, value: float) -> None:
-        rows = range(layer, layer + 1)
+    def _layer_moved(self, source: int, rows: range, value: float) -> None:
+        layer = rows[0]
         if (
             QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier
             and self._layer_rows[source, layer].slider.isSliderDown()
@@ -501,10 +540,9 @@ class MixerPanel(Panel):
                 row = self._group_rows[s, name]
                 row.setEnabled(on)
                 row.set_value(float(table[s, rows].mean()))
-            for layer in range(g.num_ws):
-                row = self._layer_rows[s, layer]
-                row.setEnabled(on)
-                row.set_value(float(table[s, layer]))
+        for (s, layer), row in self._layer_rows.items():
+            row.setEnabled(state.slots[s] is not None)
+            row.set_value(float(table[s, layer]))
         self._hard.setEnabled(any(s is not None for s in state.slots[1:]))
         self._swap.setEnabled(state.slots[1] is not None)
 
@@ -675,7 +713,7 @@ class MixerPanel(Panel):
     def _build_position(self) -> None:
         self._position = Section("Position", tip="StyleGAN3 moves and turns the picture by its input")
         self._moves: dict[str, ValueSlider] = {}
-        for field, label, reach, tip in (
+        for name, label, reach, tip in (
             ("x", "Right", 0.5, "Move to the right, in picture widths"),
             ("y", "Down", 0.5, "Move down, in picture widths"),
             ("degrees", "Turn", 180.0, "Turn counter-clockwise, in degrees"),
@@ -684,24 +722,24 @@ class MixerPanel(Panel):
                 label, -reach, reach, 0.0, step=reach / 50, decimals=2 if reach < 1 else 0, label_width=LABEL, tip=tip,
                 reach=(-4 * reach, 4 * reach),
             )  # fmt: skip
-            self._wire(row, partial(self._moved, field))
+            self._wire(row, partial(self._moved, name))
             self._position.body.addWidget(row)
-            self._moves[field] = row
+            self._moves[name] = row
         self._column.addWidget(self._position)
         self._position.hide()
 
     def _show_position(self, recipe: Recipe, g: GeneratorInfo) -> None:
         self._position.setVisible(g.family.startswith("stylegan3"))
         now = recipe.transform or Transform()
-        for field, row in self._moves.items():
-            row.set_value(getattr(now, field))
+        for name, row in self._moves.items():
+            row.set_value(getattr(now, name))
 
-    def _moved(self, field: str, value: float) -> None:
+    def _moved(self, name: str, value: float) -> None:
         recipe = self.session.state.recipe
         if recipe is not None:
             now = recipe.transform or Transform()
-            fields = {"x": now.x, "y": now.y, "degrees": now.degrees, field: value}
-            self.session.change("Move picture", merge=("transform", field), transform=Transform(**fields))
+            fields = {"x": now.x, "y": now.y, "degrees": now.degrees, name: value}
+            self.session.change("Move picture", merge=("transform", name), transform=Transform(**fields))
 
 
 def _give(table: Floats, source: int, layer: int, value: float) -> None:
