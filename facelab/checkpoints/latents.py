@@ -56,6 +56,9 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, Array]:
         raise LatentError(f"{path.name!r} is no file of latents that facelab knows") from error
     except CheckpointError as error:
         raise LatentError(_with_name(path.name, str(error))) from error
+    except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
+        # The readers check what they take; what slips through came out of the file all the same.
+        raise LatentError(f"{path.name!r} is damaged or of an unknown variant: {printable(error)}") from error
 
 
 def _with_name(name: str, sentence: str) -> str:

@@ -47,28 +47,29 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[Source]:
         CheckpointError: it is missing, not a regular file, empty, unreadable or absurdly large.
     """
     path = Path(path)
+    shown = printable(str(path), 200)
     try:
         # Opened without waiting, so that a pipe nobody writes to cannot hold the caller.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {str(path)!r}") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+        raise CheckpointError(f"{shown} cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     try:
         status = os.fstat(handle)
         if stat.S_ISDIR(status.st_mode):
-            raise CheckpointError(f"{path} is a folder; choose the file in it")
+            raise CheckpointError(f"{shown} is a folder; choose the file in it")
         if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError(f"{path} is not a regular file")
+            raise CheckpointError(f"{shown} is not a regular file")
         if status.st_size == 0:
             raise CheckpointError(f"{path.name!r} is empty; it may have been cut off while it was downloaded")
         if status.st_size > LARGEST_FILE:
-            raise CheckpointError(f"{path.name} has {status.st_size >> 30} GB, more than any generator file")
+            raise CheckpointError(f"{path.name!r} has {status.st_size >> 30} GB, more than any generator file")
         mapped = mmap.mmap(handle, status.st_size, access=mmap.ACCESS_READ)
         # The mapping is not closed by hand: arrays may still look into it; the last of them releases it.
         yield Source(path, memoryview(mapped), handle)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise CheckpointError(f"{shown} cannot be read: {error.strerror or error}") from None
     finally:
         os.close(handle)
 
@@ -106,7 +107,7 @@ def read_contents(source: Source, *, objects: bool = False) -> Contents:
         CheckpointError: it is one, and it is damaged.
         UnsafeFile: it asks for what facelab never does.
     """
-    view, name = source.view, source.path.name
+    view, name = source.view, repr(source.path.name)
     head = bytes(view[:512])
     for start, what in _OTHERS:
         if head.startswith(start):
@@ -130,7 +131,7 @@ def read_contents(source: Source, *, objects: bool = False) -> Contents:
     except CheckpointError:
         if head[:1] == b"\x80" and head[1:2] <= b"\x05":
             raise
-        raise UnknownFormat(f"{name!r} is not a generator file of a kind that facelab knows") from None
+        raise UnknownFormat(f"{name} is not a generator file of a kind that facelab knows") from None
     if value == LEGACY_MAGIC:
         return Contents("torch", len(view), read_legacy(view, objects=objects))
     contents = Contents("pickle", len(view), value)
@@ -147,7 +148,7 @@ def looks_like_safetensors(view: memoryview) -> bool:
 def read_safetensors(source: Source) -> Contents:
     """The tensors and text fields of a .safetensors file."""
     if int.from_bytes(source.view[:8], "little") > MAX_HEADER:
-        raise UnsafeFile(f"{source.path.name} has a header larger than any generator needs")
+        raise UnsafeFile(f"{source.path.name!r} has a header larger than any generator needs")
     try:
         with safe_open(source.path, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping

@@ -310,9 +310,10 @@ def _tensor(machine: Machine, args: tuple[Any, ...]) -> TensorBox:
         raise ValueError("a tensor has no storage or not one stride per dimension")
     there, count = len(storage.array), product(size)
     # One code for all layers is sometimes saved as one row with a stride of 0; larger copies are never meant.
-    if count > max(there, MAX_EXPANDED):
+    declared = product(tuple(max(length, 1) for length in size))  # numpy refuses large sizes beside a 0
+    if declared > max(there, MAX_EXPANDED):
         raise UnsafeFile(
-            f"the file declares a tensor of {count * storage.array.dtype.itemsize} bytes over a storage of "
+            f"the file declares a tensor of {declared * storage.array.dtype.itemsize} bytes over a storage of "
             f"{storage.array.nbytes}"
         )
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))

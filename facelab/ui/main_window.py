@@ -391,6 +391,7 @@ class MainWindow(QMainWindow):
 
         self._recent = QMenu("Open &recent", self)
         self._recent.aboutToShow.connect(self._fill_recent)
+        self._recent_generators = QMenu("Open &recent", self)
         self._history = QMenu("&History", self)
         self._history.aboutToShow.connect(self._fill_history)
         menu(
@@ -429,15 +430,17 @@ class MainWindow(QMainWindow):
             self._themes.addAction(action)
             themes.addAction(action)
         view.addAction(self.reset_layout)
-        menu(
+        generators = menu(
             "&Generator",
             self.open_generator_action,
+            self._recent_generators,
             self.catalogue,
             self.embedded,
             None,
             self.save_generator,
             self.about_generator,
         )
+        generators.aboutToShow.connect(self._fill_recent)
         menu("&Help", self.find_command, self.shortcuts, None, self.about)
         # A command works from wherever the focus is, the floating docks included.
         self.addActions([action for _, action in actions_of(bar)])
@@ -511,7 +514,7 @@ class MainWindow(QMainWindow):
         menu.clear()
         for action in (self.embedded, self.catalogue, self.open_generator_action):
             menu.addAction(action)
-        self._add_recent(menu, self.session.settings.recent_generators, lambda path: self.open_generator(path))
+        self._add_recent(menu, self.session.settings.recent_generators, self.open_generator)
         menu.addSeparator()
         menu.addAction(self.save_generator)
         menu.addAction(self.about_generator)
@@ -1016,7 +1019,10 @@ class MainWindow(QMainWindow):
     def _fill_recent(self) -> None:
         self._recent.clear()
         self._add_recent(self._recent, self.session.settings.recent_projects, self.open_project)
-        self._recent.setEnabled(not self._recent.isEmpty())
+        self._recent_generators.clear()
+        self._add_recent(self._recent_generators, self.session.settings.recent_generators, self.open_generator)
+        for menu in (self._recent, self._recent_generators):
+            menu.setEnabled(not menu.isEmpty())
 
     @staticmethod
     def _add_recent(menu: QMenu, paths: Iterable[str], do: Callable[[Path], object]) -> None:

@@ -223,6 +223,7 @@ LIES = {
     "negative stride": tensor([2], [-1], 1, storage(4)),
     "negative size": tensor([-1], [1]),
     "overflowing size": tensor([1 << 62, 4], [1, 1]),
+    "a huge size beside nothing": tensor([0, 1 << 62], [1 << 62, 1]),
     "many dimensions": tensor([1] * 40, [1] * 40),
     "sizes without strides": tensor([1, 1], [1]),
     "storage larger than the file": tensor([1], [1], 0, storage(1, stated=1 << 50)),

@@ -325,6 +325,11 @@ def test_that_a_dropped_generator_opens_as_a_step_and_undo_opens_the_former_agai
     idle()
     assert session.stack.undoText() == "Open ffhq"
     assert session.settings.recent_generators == (str(tmp_path / "ffhq.pkl"),)
+    (menu,) = (one.menu() for one in window.menuBar().actions() if one.text() == "&Generator")
+    menu.aboutToShow.emit()
+    (recent,) = (one.menu() for one in menu.actions() if one.text() == "Open &recent")
+    assert recent.isEnabled()
+    assert [one.text() for one in recent.actions()] == ["ffhq.pkl"]
     window.undo.trigger()
     qtbot.waitUntil(lambda: session.generator is not None and session.generator.sha256 == fakes.SHA, timeout=20_000)
     idle()
