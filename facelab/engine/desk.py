@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import threading
-import zipfile
 from collections.abc import Iterator
 from functools import singledispatchmethod
 from pathlib import Path
@@ -17,6 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from facelab.checkpoints import catalogue
 from facelab.checkpoints.download import download
 from facelab.checkpoints.link import fetch_picture
+from facelab.checkpoints.source import MAX_HEADER, open_source
+from facelab.checkpoints.torchfile import Archive
 from facelab.engine import directions
 from facelab.engine.latents import FACE_FORMAT, read_face
 from facelab.errors import BadArgument, FacelabError, MissingPart, NoFaceFound, PictureError
@@ -50,7 +51,6 @@ from facelab.latent.recipe import MAX_JSON, Recipe
 from facelab.media.picture import read_recipe, save_picture
 
 PREVIEW_SIDE = 1024  # pixels of the copy for the screen
-_HEADER = 100 << 20  # the longest header that safetensors allows
 _SEARCHED = 64 << 20  # how many bytes of a pickle are looked through for the names of a generator
 
 # What a file of weights is called by in its first pages; a file of latents has none of these names.
@@ -233,7 +233,7 @@ def look_at(path: Path) -> Dropped:
             return Dropped(path, "latents")
         if _is_picture(path):
             return Dropped(path, "photo")
-    except (OSError, ValueError, zipfile.BadZipFile, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, FacelabError):
             raise
         reason = getattr(error, "strerror", None) or "it is damaged or cut off"
@@ -247,7 +247,7 @@ def look_at(path: Path) -> Dropped:
 def _in_safetensors(path: Path) -> Dropped:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(_HEADER, path.stat().st_size - 8):
+        if not 2 <= length <= min(MAX_HEADER, path.stat().st_size - 8):
             raise PictureError(f"{path.name!r} is damaged or cut off; copy it again or choose another file")
         header = json.loads(file.read(length))
     fields = header.get("__metadata__") if isinstance(header, dict) else None
@@ -260,15 +260,15 @@ def _in_safetensors(path: Path) -> Dropped:
 
 def _in_zip(path: Path) -> str:
     """Tells NumPy's archives from torch's, and torch's latents from its generators."""
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    with open_source(path) as source:
+        archive = Archive(source.view)
+        names = list(archive.entries)
         if names and all(name.endswith(".npy") for name in names):
             return "latents"
         pickle = next((name for name in names if name.endswith("data.pkl")), None)
         if pickle is None:
             raise PictureError(f"{path.name!r} is an archive; unpack it and drop what is in it")
-        with archive.open(pickle) as file:
-            return "generator" if _mentions(file.read(_SEARCHED)) else "latents"
+        return "generator" if _mentions(bytes(archive.read(pickle)[:_SEARCHED])) else "latents"
 
 
 def _in_pickle(path: Path) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import http.server
+import io
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -224,6 +226,13 @@ def test_that_photographs_are_photos(tmp_path: Path) -> None:
         assert look_at(noise_picture(tmp_path / f"a.{suffix}", (40, 40))).what == "photo"
 
 
+def _zip(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, b"N.")
+    return buffer.getvalue()
+
+
 def test_that_strange_and_damaged_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
     face_file(tmp_path / "whole.safetensors")
     whole = (tmp_path / "whole.safetensors").read_bytes()
@@ -234,6 +243,8 @@ def test_that_strange_and_damaged_files_are_refused_in_a_sentence(tmp_path: Path
         "cut.json": b'{"facelab": "recipe"',
         "deep.json": b"{" + b'"a":[' * 100_000,
         "cut.zip": b"PK\x03\x04 nothing more",
+        "locked.zip": _zip("a/data.pkl").replace(b"\x14\x00\x00\x00\x00\x00", b"\x14\x00\x01\x00\x00\x00"),
+        "other.zip": _zip("notes.txt"),
         "cut.safetensors": whole[:100],
         "lying.safetensors": (2**40).to_bytes(8, "little") + b"{" + bytes(50),
         "no header.safetensors": (20).to_bytes(8, "little") + b"{" * 20 + bytes(50),
