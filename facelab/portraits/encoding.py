@@ -19,6 +19,7 @@ from facelab.nets.encoder import Encoder
 from facelab.portraits.dataset import Pictures, read
 from facelab.portraits.factors import NAMES, TEACHER_VERSION
 from facelab.portraits.mapping import Readout
+from facelab.portraits.optimiser import Muon
 from facelab.portraits.training import SAVE_EVERY, TrainingError, to_signed
 
 BATCH = 32
@@ -59,7 +60,14 @@ class EncoderRun:
             torch.manual_seed(seed)
             self.encoder = Encoder(NAMES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.encoder).requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(self.encoder.parameters(), lr=RATE, weight_decay=1e-3, betas=(0.9, 0.99))
+        matrices = [
+            p for name, p in self.encoder.named_parameters() if p.ndim > 1 and not name.startswith(("stem", "head"))
+        ]
+        rest = [p for name, p in self.encoder.named_parameters() if p.ndim == 1 or name.startswith(("stem", "head"))]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW([{"params": rest, "multiplier": 1.0}], lr=RATE, weight_decay=1e-3, betas=(0.9, 0.99)),
+            Muon([{"params": matrices, "multiplier": 5.0}]),
+        ]
         self.seen, self.cpu_seconds = 0, 0.0
         self.log: list[dict[str, float]] = []
         if self.path.exists():
@@ -71,7 +79,8 @@ class EncoderRun:
                     )
                 self.encoder.load_state_dict(state["encoder"])
                 self.average.load_state_dict(state["average"])
-                self.optimiser.load_state_dict(state["optimiser"])
+                for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
+                    optimiser.load_state_dict(stored)
                 self.seen, self.cpu_seconds, self.log = state["seen"], state["cpu_seconds"], json.loads(state["log"])
             except (OSError, RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
                 raise TrainingError(
@@ -86,7 +95,7 @@ class EncoderRun:
             torch.save(
                 {
                     "teacher": TEACHER_VERSION, "encoder": self.encoder.state_dict(), "average": self.average.state_dict(),
-                    "optimiser": self.optimiser.state_dict(), "seen": self.seen, "cpu_seconds": self.cpu_seconds,
+                    "optimisers": [optimiser.state_dict() for optimiser in self.optimisers], "seen": self.seen, "cpu_seconds": self.cpu_seconds,
                     "log": json.dumps(self.log),
                 },
                 temporary,
@@ -125,12 +134,13 @@ class EncoderRun:
         with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
             answer = self.encoder(images)
         loss = (answer.float() - torch.from_numpy(phi)).square().mean()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.encoder.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.encoder.parameters(), 2.0)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["multiplier"]
+            optimiser.step()
         self.seen += len(phi)
         keep = min(0.998, (self.seen + 1) / (self.seen + 20 * BATCH))
         with torch.no_grad():
