@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import logging
 import logging.handlers
 import os
@@ -73,6 +74,7 @@ def run(files: Sequence[Path] = ()) -> int:
         window.show()
 
         def start() -> None:
+            importlib.import_module("facelab.ui.plot")  # needed soon, but not for the first picture
             window.start()
             window.open_files(path for path in files if path not in projects)
 

@@ -15,7 +15,8 @@ from pytestqt.qtbot import QtBot
 
 from facelab.jobs import ExportDescent, Job, Project, ProjectionSettings, Thumbnails
 from facelab.ui.dialogs import ExportDescentDialog
-from facelab.ui.panels.loss import LossPanel, moving_average, thinned, ticks
+from facelab.ui.panels.loss import LossPanel, moving_average, thinned
+from facelab.ui.plot import ticks
 from facelab.ui.run_dialogs import ReportDialog
 from facelab.ui.session import Session
 from facelab.worker import Client
@@ -143,8 +144,9 @@ def test_that_pointing_says_step_and_loss_and_shows_the_face_of_a_kept_step(
     qtbot.waitUntil(finished(panel, "anna"), timeout=20_000)
     qtbot.wait(50)
     panel._moved(scene(panel, 16))
-    assert "step 17" in panel.note.text()
-    assert "click to take" in panel.note.text()
+    assert "step 17" in panel.note.full_text()
+    assert "click to take" in panel.note.full_text()
+    assert panel.minimumSizeHint().width() < 330, "what is said does not make the window wider"
     qtbot.waitUntil(panel.picture.isVisible, timeout=5000)
     assert len(jobs_of(Thumbnails)) == 1
 

@@ -6,15 +6,14 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QFont, QIcon, QPainter, QPixmap, QResizeEvent
+from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap, QResizeEvent
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import (
     QComboBox,
@@ -39,8 +38,11 @@ from facelab.ui.dialogs import ExportDescentDialog, ask_save, folder, free_name
 from facelab.ui.panels.base import Panel
 from facelab.ui.run_dialogs import ReportDialog
 from facelab.ui.session import Session
-from facelab.ui.widgets import EmptyState, FaceView, button, quiet, tool
+from facelab.ui.widgets import Elided, EmptyState, FaceView, button, tool
 from facelab.worker import Client, Ticket
+
+if TYPE_CHECKING:  # pyqtgraph takes long to load
+    from facelab.ui.plot import Lines, LossPlot
 
 Values = npt.NDArray[np.float64]
 WINDOW = 50  # steps of the moving average
@@ -75,70 +77,6 @@ def thinned(count: int, log: bool, most: int = POINTS) -> npt.NDArray[np.intp]:
         return np.arange(count)
     places = np.geomspace(1, count, most) - 1 if log else np.linspace(0, count - 1, most)
     return np.unique(np.round(places).astype(np.intp))
-
-
-def ticks(low: float, high: float, pixels: float, apart: float) -> tuple[list[float], list[float]]:
-    """Ticks of a logarithmic axis: those with a label and those without.
-
-    Args:
-        low, high: the range, in powers of ten.
-        pixels: its length on the screen.
-        apart: pixels that a label needs.
-
-    Returns:
-        Two lists of powers of ten. Labels never come closer than ``apart``: 1 of each (or each few) decades, 1-3, 1-2-5, 1 to 9,
-        or a linear scale within less than a decade, whatever is finest.
-    """
-    span = max(high - low, 1e-9)
-    scale = pixels / span
-    ladders: list[Sequence[float]] = [(1,), (1, 3), (1, 2, 5), tuple(range(1, 10))]
-    fit = [m for m in ladders if min(np.diff(np.log10([*m, 10]))) * scale >= apart]
-    every = 1
-    while not fit and every * scale < apart:
-        every += 1
-    decades = range(math.floor(low), math.ceil(high) + 1)
-    labelled = [d + math.log10(m) for d in decades if d % every == 0 for m in (fit[-1] if fit else (1,))]
-    bare = [d + math.log10(m) for d in decades for m in range(1, 10)] if every == 1 else [float(d) for d in decades]
-    inside = [t for t in labelled if low <= t <= high]
-    if len(inside) < 3 and span < 1:
-        finer: list[float] = []
-        for value in _linear(10**low, 10**high, max(2, int(2 * pixels // apart))):
-            tick = math.log10(value)
-            if not finer or (tick - finer[-1]) * scale >= apart:
-                finer.append(tick)
-        inside = finer if len(finer) > len(inside) else inside
-    taken = set(inside)
-    return inside, [t for t in bare if low <= t <= high and t not in taken]
-
-
-def _linear(low: float, high: float, most: int) -> list[float]:
-    """Round numbers between two, at most ``most``."""
-    raw = (high - low) / most
-    unit = 10 ** math.floor(math.log10(max(raw, 1e-300)))
-    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= raw)
-    first = math.ceil(low / step)
-    return [n * step for n in range(first, math.floor(high / step) + 1) if n > 0]
-
-
-class LogAxis(pg.AxisItem):  # type: ignore[misc]
-    """An axis whose labels never overlap, however few decades it spans (pyqtgraph's own write every minor one)."""
-
-    def _apart(self) -> float:
-        return 44.0 if self.orientation == "bottom" else 20.0
-
-    def tickValues(self, minVal: float, maxVal: float, size: float) -> list[tuple[float | None, list[float]]]:
-        if not self.logMode:
-            return cast("list[tuple[float | None, list[float]]]", super().tickValues(minVal, maxVal, size))
-        low, high = min(minVal, maxVal), max(minVal, maxVal)
-        if not (math.isfinite(low) and math.isfinite(high)) or high - low > 60:
-            return []
-        labelled, bare = ticks(low, high, max(size, 1), self._apart())
-        return [(1.0, labelled), (None, bare)]
-
-    def tickStrings(self, values: Sequence[float], scale: float, spacing: float | None) -> list[str]:
-        if not self.logMode:
-            return cast("list[str]", super().tickStrings(values, scale, spacing))
-        return ["" if spacing is None else f"{10**v:.6g}" for v in values]
 
 
 @dataclass(eq=False)
@@ -183,15 +121,6 @@ class Curve:
         return float(np.nanmin(values)) if np.isfinite(values).any() else math.inf
 
 
-@dataclass(eq=False)
-class _Lines:
-    """What draws a curve."""
-
-    raw: pg.PlotDataItem
-    mean: pg.PlotDataItem
-    kept: pg.ScatterPlotItem
-
-
 class LossPanel(Panel):
     """Live log-log curves; a click on a kept step takes its face."""
 
@@ -204,7 +133,7 @@ class LossPanel(Panel):
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)
         self.curves: dict[str, Curve] = {}
-        self._lines: dict[str, _Lines] = {}
+        self._lines: dict[str, Lines] = {}
         self._tickets: dict[Ticket, str] = {}
         self._pictures: dict[tuple[str, int], Pixels] = {}
         self._drawing: tuple[Ticket, tuple[str, int]] | None = None
@@ -217,31 +146,12 @@ class LossPanel(Panel):
         self._build()
         client.submitted.connect(self._submitted)
         session.project_changed.connect(self._project_changed)
-        session.generator_changed.connect(lambda _: self._pictures.clear())
-        self._load_runs()
+        session.generator_changed.connect(self._generator_changed)
+        if session.generator is not None:
+            self._load_runs()  # else when it comes: until then earlier curves are not worth a wait
 
     # -- building -------------------------------------------------------------------------------------------------------------
     def _build(self) -> None:
-        self.plot = pg.PlotWidget(axisItems={"bottom": LogAxis("bottom"), "left": LogAxis("left")})
-        self.plot.setMenuEnabled(False)
-        self.plot.hideButtons()
-        self.plot.setLogMode(True, True)
-        self.plot.setAccessibleName("Loss by step")
-        item = self.plot.getPlotItem()
-        item.setContentsMargins(0, 6, 10, 0)
-        for side in ("left", "bottom"):
-            item.getAxis(side).setStyle(tickLength=4)
-        item.getAxis("left").setWidth(52)
-        self.rule = pg.InfiniteLine(angle=90, movable=False)
-        self.spot = pg.ScatterPlotItem(size=10)
-        for each in (self.rule, self.spot):
-            each.setZValue(50)
-            each.hide()
-            item.addItem(each, ignoreBounds=True)
-        self.plot.scene().sigMouseClicked.connect(self._clicked)
-        self.plot.scene().sigMouseMoved.connect(self._moved)
-        self.plot.installEventFilter(self)
-
         self.term = QComboBox(accessibleName="Term", toolTip="Which term of the loss is drawn")
         self.term.addItem("Total", "total")
         self.term.activated.connect(lambda _: self._redraw())
@@ -257,7 +167,9 @@ class LossPanel(Panel):
         menu.addAction("Conformity report…", self._export_report)
         export.setMenu(menu)
         export.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.note = quiet("", small=True)
+        self.note = Elided()  # a long text would make the window wider
+        self.note.setProperty("quiet", True)
+        self.note.setProperty("small", True)
         bar = QHBoxLayout()
         bar.setContentsMargins(theme.GRID, 2, theme.GRID, 2)
         bar.setSpacing(4)
@@ -273,24 +185,20 @@ class LossPanel(Panel):
         self.legend.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.legend.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.legend.itemChanged.connect(self._ticked)
-        self.picture = FaceView("Face of the step", side=72)
-        self.picture.hide()
         right = QVBoxLayout()
         right.setContentsMargins(0, 0, 0, 0)
         right.setSpacing(4)
         right.addWidget(self.legend, 1)
-        middle = QHBoxLayout()
-        middle.setContentsMargins(0, 0, 0, 0)
-        middle.setSpacing(0)
-        middle.addWidget(self.plot, 1)
-        middle.addLayout(right)
+        self._middle = QHBoxLayout()
+        self._middle.setContentsMargins(0, 0, 0, 0)
+        self._middle.setSpacing(0)
+        self._middle.addLayout(right)
         page = QWidget()
         rows = QVBoxLayout(page)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(0)
         rows.addLayout(bar)
-        rows.addLayout(middle, 1)
-        self.picture.setParent(self.plot)
+        rows.addLayout(self._middle, 1)
         self.empty = EmptyState(
             "chart", "While a photograph is encoded, its loss is drawn here, and stays to compare with.",
             button("Encode a photo…", self.photo_asked.emit, icon="photo"),
@@ -300,25 +208,25 @@ class LossPanel(Panel):
         self.stack.addWidget(page)
         self.body.addWidget(self.stack, 1)
         self.setMinimumHeight(140)
-        self._dress()
 
-    def _dress(self) -> None:
-        """Give everything the theme's colours."""
-        c = theme.colours()
-        self.plot.setBackground(c.panel)
-        font = QFont(self.font())
-        font.setPixelSize(11)
-        for side in ("left", "bottom"):
-            axis = self.plot.getPlotItem().getAxis(side)
-            axis.setPen(pg.mkPen(c.edge))
-            axis.setTextPen(pg.mkPen(c.quiet))
-            axis.setTickFont(font)
-            axis.setGrid(40)
-        self.rule.setPen(pg.mkPen(c.quiet, width=1, style=Qt.PenStyle.DashLine))
-        self.spot.setBrush(pg.mkBrush(c.text))
-        self.spot.setPen(pg.mkPen(c.panel, width=2))
-        for curve in self.curves.values():
-            self._colour(curve)
+    @cached_property
+    def plot(self) -> LossPlot:
+        """Made when there is a first curve to draw."""
+        from facelab.ui.plot import LossPlot
+
+        plot = LossPlot(self.log)
+        plot.scene().sigMouseClicked.connect(self._clicked)
+        plot.scene().sigMouseMoved.connect(self._moved)
+        plot.installEventFilter(self)
+        self.picture = FaceView("Face of the step", side=72)
+        self.picture.setParent(plot)
+        self.picture.hide()
+        self._middle.insertWidget(0, plot, 1)
+        return plot
+
+    @property
+    def _plotted(self) -> bool:
+        return "plot" in self.__dict__
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -326,8 +234,10 @@ class LossPanel(Panel):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "spot"):
-            self._dress()
+        if event.type() == QEvent.Type.PaletteChange and self._plotted:
+            self.plot.dress()
+            for curve in self.curves.values():
+                self._colour(curve)
 
     def _colour_of(self, curve: Curve) -> QColor:
         colours = COLOURS["dark" if theme.is_dark() else "light"]
@@ -337,13 +247,7 @@ class LossPanel(Panel):
         colour = self._colour_of(curve)
         lines = self._lines.get(curve.run)
         if lines is not None:
-            faint = QColor(colour)
-            faint.setAlpha(75)
-            lines.raw.setPen(pg.mkPen(faint, width=1))
-            dashed = Qt.PenStyle.DashLine if is_zero_run(curve.run) else Qt.PenStyle.SolidLine
-            lines.mean.setPen(pg.mkPen(colour, width=2, style=dashed))
-            lines.kept.setBrush(pg.mkBrush(colour))
-            lines.kept.setPen(pg.mkPen(theme.colours().panel, width=1))
+            lines.colour(colour, dashed=is_zero_run(curve.run))
         row = self._row(curve.run)
         if row is not None:
             swatch = QPixmap(24, 24)
@@ -371,9 +275,14 @@ class LossPanel(Panel):
             self.legend.item(0).setCheckState(Qt.CheckState.Checked)  # the newest that has steps
         self._show_page()
 
+    def _generator_changed(self, _: object) -> None:
+        self._pictures.clear()
+        if not self.curves:
+            self._load_runs()
+
     def _project_changed(self, _: object) -> None:
         for lines in self._lines.values():
-            for each in (lines.raw, lines.mean, lines.kept):
+            for each in lines.items:
                 self.plot.removeItem(each)
         self._lines.clear()
         self.curves.clear()
@@ -409,7 +318,7 @@ class LossPanel(Panel):
         if shown and not curve.loaded and not curve.live:
             self._read(curve)
         lines = self._lines_of(curve)
-        for each in (lines.raw, lines.mean, lines.kept):
+        for each in lines.items:
             each.setVisible(shown)
         self._redraw()
         self.fit()
@@ -426,15 +335,12 @@ class LossPanel(Panel):
         curve.loaded = True
         self._offer(curve.terms)
 
-    def _lines_of(self, curve: Curve) -> _Lines:
+    def _lines_of(self, curve: Curve) -> Lines:
+        from facelab.ui.plot import Lines
+
         lines = self._lines.get(curve.run)
         if lines is None:
-            lines = _Lines(pg.PlotDataItem(), pg.PlotDataItem(), pg.ScatterPlotItem(size=6))
-            for each in (lines.raw, lines.mean):
-                each.setLogMode(self.log, self.log)
-            for each in (lines.raw, lines.mean, lines.kept):
-                self.plot.addItem(each)
-            self._lines[curve.run] = lines
+            lines = self._lines[curve.run] = Lines(self.plot, self.log)
             self._colour(curve)
         return lines
 
@@ -506,7 +412,7 @@ class LossPanel(Panel):
             if row is not None and curve.live:
                 row.setText(_words(curve.name, curve.best))
 
-    def _draw_kept(self, curve: Curve, lines: _Lines, values: Values) -> None:
+    def _draw_kept(self, curve: Curve, lines: Lines, values: Values) -> None:
         mean = moving_average(values)
         steps = np.array(sorted(s for s in curve.kept if s < len(values)), np.intp)
         x, y = steps + 1.0, mean[steps] if len(steps) else np.empty(0)
@@ -532,7 +438,7 @@ class LossPanel(Panel):
     # -- pointing ---------------------------------------------------------------------------------------------------------------
     def nearest(self, position: QPointF) -> tuple[str, int, float] | None:
         """The run, step and value nearest to a point of the scene; a kept step within reach comes first."""
-        box = self.plot.getPlotItem().vb
+        box = self.plot.box
         best: tuple[float, str, int, float] | None = None
         for curve in self.curves.values():
             values = moving_average(curve.values(self.term.currentData())) if curve.shown else np.empty(0)
@@ -541,21 +447,21 @@ class LossPanel(Panel):
             at = box.mapSceneToView(position)
             here = 10 ** at.x() if self.log else at.x()
             steps = {int(min(max(round(here) - 1, 0), len(values) - 1))}
-            steps |= {s for s in curve.kept if s < len(values) and self._away(box, position, s, None) <= NEAR}
+            steps |= {s for s in curve.kept if s < len(values) and self._away(position, s, None) <= NEAR}
             for step in steps:
                 if not math.isfinite(values[step]) or (self.log and values[step] <= 0):
                     continue
-                away = self._away(box, position, step, float(values[step]))
+                away = self._away(position, step, float(values[step]))
                 away -= NEAR if step in curve.kept else 0
                 if best is None or away < best[0]:
                     best = (away, curve.run, step, float(values[step]))
         return None if best is None else best[1:]
 
-    def _away(self, box: pg.ViewBox, position: QPointF, step: int, value: float | None) -> float:
+    def _away(self, position: QPointF, step: int, value: float | None) -> float:
         """Pixels between a point of the scene and a step; across only, without a value."""
         x = math.log10(step + 1) if self.log else step + 1
         y = 0.0 if value is None else math.log10(value) if self.log else value
-        there = box.mapViewToScene(QPointF(x, y))
+        there = self.plot.scene_point(x, y)
         return (
             abs(there.x() - position.x())
             if value is None
@@ -563,18 +469,15 @@ class LossPanel(Panel):
         )
 
     def _moved(self, position: QPointF) -> None:
-        inside = self.plot.getPlotItem().vb.sceneBoundingRect().contains(position)
+        inside = self.plot.box.sceneBoundingRect().contains(position)
         found = self.nearest(position) if inside else None
-        for each in (self.rule, self.spot):
-            each.setVisible(found is not None)
         if found is None:
             self._forget_hover()
             return
         run, step, value = found
         curve = self.curves[run]
         x, y = step + 1.0, value
-        self.rule.setPos(math.log10(x) if self.log else x)
-        self.spot.setData([math.log10(x) if self.log else x], [math.log10(y) if self.log else y])
+        self.plot.point_at(math.log10(x) if self.log else x, math.log10(y) if self.log else y)
         kept = step in curve.kept
         raw = curve.values(self.term.currentData())[step]
         said = f"{curve.name}   step {step + 1:,}   loss {raw:.4g}   mean {value:.4g}"
@@ -590,9 +493,9 @@ class LossPanel(Panel):
     def _forget_hover(self) -> None:
         self._near = None
         self.note.setText("")
-        self.picture.hide()
-        self.rule.hide()
-        self.spot.hide()
+        if self._plotted:
+            self.picture.hide()
+            self.plot.point_nowhere()
 
     def eventFilter(self, watched: object, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Leave:
@@ -662,8 +565,7 @@ class LossPanel(Panel):
 
     def _show_picture(self, near: tuple[str, int]) -> None:
         self.picture.set_pixels(self._pictures[near])
-        box = self.plot.getPlotItem().vb
-        x = box.mapViewToScene(QPointF(math.log10(near[1] + 1) if self.log else near[1] + 1, 0)).x()
+        x = self.plot.scene_point(math.log10(near[1] + 1) if self.log else near[1] + 1, 0).x()
         left = x + 10 if x + 92 < self.plot.width() else x - 82
         self.picture.move(round(left), 8)
         self.picture.show()
