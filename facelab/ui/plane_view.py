@@ -226,7 +226,7 @@ class PlaneView(Canvas):
         if self.field is not None:
             self._paint_field(painter, self.field)
         self._paint_axes(painter)
-        if self._under is not None and not self._dragging:
+        if self._under is not None and not self._dragging and self._mode != "scrub":
             self._paint_hover(painter)
         if self.cross is not None:
             self._paint_cross(painter)
@@ -345,7 +345,7 @@ class PlaneView(Canvas):
     def _paint_coordinates(self, painter: QPainter) -> None:
         digits = max(2, math.ceil(-math.log10(self.step)) + 1)
         at = QPointF(8, self.height() - 8)
-        if self._under is not None:
+        if self._under is not None and self._mode != "scrub":
             u, v = self.snapped(*self._under)
             said = f"u {u:.{digits}f}   v {v:.{digits}f}"
             if self.lattice is not None and u.is_integer() and v.is_integer():
