@@ -23,7 +23,7 @@ from PySide6.QtGui import (
     QResizeEvent,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QGestureEvent, QPinchGesture, QWidget
 
 from facelab.jobs import Pixels
 from facelab.ui import theme
@@ -212,6 +212,7 @@ class Canvas(QWidget):
         self._sharpener.timeout.connect(self._sharpen)
         self._settled = QTimer(self, interval=120, singleShot=True)
         self._settled.timeout.connect(self._sharpener.start)
+        self.grabGesture(Qt.GestureType.PinchGesture)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -497,7 +498,20 @@ class Canvas(QWidget):
             at = event.position()
             self.look(self.camera.zoomed(1 + event.value(), at.x(), at.y(), self.width(), self.height()))
             return True
+        if isinstance(event, QGestureEvent) and isinstance(
+            pinch := event.gesture(Qt.GestureType.PinchGesture), QPinchGesture
+        ):
+            self._pinch(pinch)  # two fingers on a screen; those on a touchpad come as a native gesture
+            event.accept()
+            return True
         return super().event(event)
+
+    def _pinch(self, pinch: QPinchGesture) -> None:
+        self._press, self._mode = None, ""  # the first finger alone was about to move the canvas
+        at, before = (self.mapFromGlobal(p) for p in (pinch.centerPoint(), pinch.lastCenterPoint()))
+        moved = at - before if pinch.state() is not Qt.GestureState.GestureStarted else QPointF()
+        camera = self.camera.panned(moved.x(), moved.y())
+        self.look(camera.zoomed(pinch.scaleFactor(), at.x(), at.y(), self.width(), self.height()))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         way = _ARROWS.get(event.key())

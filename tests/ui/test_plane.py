@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QPixmap, QWheelEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -526,3 +527,21 @@ def test_that_all_seeds_lie_side_by_side_from_the_current_one_on(qtbot: QtBot, p
     assert [end.origin["seed"] for end in (plane.origin, plane.x, plane.y)] == [7, 99, 7 + ROW]  # type: ignore[union-attr]
     session.stack.undo()
     assert State.from_json(session.state.to_json()) == session.state
+
+
+def test_that_two_fingers_on_a_screen_zoom_about_the_point_between_them(qtbot: QtBot, panel: PlanePanel) -> None:
+    view, state = panel.view, panel.session.state
+    device = QTest.createTouchDevice()
+    middle = QPoint(200, 120)
+    fixed = view.camera.point(200, 120, view.width(), view.height())
+    scale = view.camera.scale
+    fingers = [middle - QPoint(30, 0), middle + QPoint(30, 0)]
+    QTest.touchEvent(view, device).press(0, fingers[0], view).press(1, fingers[1], view).commit()
+    for spread in range(32, 62, 2):
+        apart = QPoint(spread, 0)
+        QTest.touchEvent(view, device).move(0, middle - apart, view).move(1, middle + apart, view).commit()
+        qtbot.wait(10)
+    QTest.touchEvent(view, device).release(0, middle, view).release(1, middle, view).commit()
+    assert 1.5 * scale < view.camera.scale < 2.5 * scale
+    assert view.camera.point(200, 120, view.width(), view.height()) == pytest.approx(fixed, abs=0.02)
+    assert panel.session.state is state, "no face was taken"
