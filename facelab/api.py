@@ -320,7 +320,8 @@ def encode(
         photo: a photograph, of which a face is found and cut out as FFHQ's were; or uint8 [S, S, 3], taken as it is.
         space: "w", one w for all layers, or "w+", one for each.
         steps: how many.
-        start: "w_avg", "w0", "seed", "best", or a code to start from, [num_ws, w_dim] or [w_dim].
+        start: "w_avg", "w0", "seed", "best", "encoder" (facelab's own generator only), or a code to start from, [num_ws, w_dim]
+            or [w_dim].
         seed: of every random number; the same seed gives the same result on the same machine.
         face: which face of the photograph, the largest is 0.
         crop: instead of finding a face: x and y of the centre, side in pixels, and degrees clockwise.

@@ -55,10 +55,11 @@ from facelab.jobs import (
     Resolve,
     Thumbnails,
     UseTuning,
+    UseTunings,
     WriteLatents,
     Written,
 )
-from facelab.latent.code import Code, Floats
+from facelab.latent.code import Code, Floats, frozen
 from facelab.latent.path import EASINGS, INTERPOLATIONS
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Noise, Recipe, Transform
@@ -68,6 +69,8 @@ if TYPE_CHECKING:  # torch is only loaded by a command that draws
     from facelab.engine.engine import TorchEngine
     from facelab.engine.model import Model
     from facelab.project import Project
+
+_STARTS = ("w_avg", "w0", "seed", "best", "encoder")
 
 FACES = """\
 A FACE is one of
@@ -242,6 +245,9 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
     generator = api.open(_checkpoint(options), options.device)
     if options.crop is None:
         _notice(options)
+    settings = _settings(options)
+    if (code := _start(options, generator.sha256)) is not None:
+        settings["start"] = code.array
     run = api.encode(
         generator,
         options.photos[0],
@@ -249,7 +255,7 @@ def _encode(options: argparse.Namespace, keep: Keep) -> None:
         crop=options.crop,
         upsample=options.upsample,
         detector=options.detector,
-        **_settings(options),
+        **settings,
     )
     for note in run.notes:
         _note(options, note)
@@ -289,13 +295,15 @@ def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
     photos = [photo for given in options.photos for photo in _photos(given)]
     if options.crop is not None and len(photos) != 1:
         raise BadArgument("--crop is for one photograph; give the others in a command of their own")
-    settings = ProjectionSettings(**_settings(options))
     where, name = options.project, options.project.name
     keep(f"what is done is in {name}; the same command goes on with it")
     if photos and options.crop is None:
         _notice(options)
     line, last = _ProgressLine(options), {}
     with _engine(options) as (engine, model), Project.open(where) as project, _stopping() as cancel:
+        settings = ProjectionSettings(**_settings(options))
+        if (code := _start(options, model.sha256)) is not None:
+            settings = dataclasses.replace(settings, start="code", start_code=code)
 
         def say(told: Told, words: str) -> None:
             line.end()
@@ -339,12 +347,27 @@ def _encode_into(options: argparse.Namespace, keep: Keep) -> None:
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     """What the options say of a descent, as fields of ``ProjectionSettings``; the rest stays as it is there."""
     names = (
-        "space", "steps", "start", "seed", "features", "learning_rate", "optimiser", "near_w", "learn_layers", "stop_loss",
+        "space", "steps", "start", "seed", "features", "learning_rate", "optimiser", "near_w", "near_w_avg", "noise_weight", "learn_layers", "stop_loss",
         "stop_seconds", "stop_slope",
     )  # fmt: skip
     given = dict(LIKELY) if options.likely else {}
     given |= {name: value for name in names if (value := getattr(options, name)) is not None}
     return given | {"losses": dict(options.loss or ()), "optimise_noise": not options.no_noise}
+
+
+def _start(options: argparse.Namespace, generator: str) -> Code | None:
+    """The code that ``--start`` names, when it is the file of a face; it is taken for one of the open generator."""
+    from facelab.engine.latents import load_latents
+
+    if options.start in _STARTS:
+        return None
+    path = Path(options.start)
+    if not path.is_file():
+        raise BadArgument(f"--start is {', '.join(_STARTS)}, or the file of a face, not {options.start!r}")
+    codes = load_latents(path)
+    if len(codes) != 1:
+        raise LatentError(f"{path.name!r} holds {len(codes)} codes; save the one that is meant by itself")
+    return Code(array=frozen(codes[0], "the start"), space="w" if codes[0].ndim == 1 else "w+", generator=generator)
 
 
 def _beginning(told: Any) -> str:
@@ -606,7 +629,10 @@ def _engine(options: argparse.Namespace) -> Iterator[tuple[TorchEngine, Model]]:
     engine = TorchEngine(options.device)
     try:
         model = engine.open(_checkpoint(options))
-        if (given := getattr(options, "tuning", None)) is not None:
+        given = getattr(options, "tuning", None)
+        if given is not None and given.suffix.lower() == ".facelab":
+            _work(engine, UseTunings(project=given), options)
+        elif given is not None:
             from facelab.engine import tuning
 
             _work(engine, UseTuning(generator=model.sha256, blob=tuning.read(given, model)), options)
@@ -976,7 +1002,10 @@ def _parser() -> argparse.ArgumentParser:
             )
             if name != "encode":  # which begins from a generator as it is
                 common.add_argument(
-                    "--tuning", type=Path, metavar="FILE", help="what `encode --tune` wrote, to draw its faces with"
+                    "--tuning",
+                    type=Path,
+                    metavar="FILE",
+                    help="what `encode --tune` wrote, or a project with tunings, to draw faces of theirs with",
                 )
         describe(command)
     return parser
@@ -1097,7 +1126,10 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
         "--space", choices=("w", "w+"), default="w+", help="w+ (default) comes nearer, w stays easier to edit"
     )
     command.add_argument(
-        "--start", choices=("w_avg", "w0", "seed", "best", "encoder"), default="w_avg", help="where the descent begins"
+        "--start",
+        default="w_avg",
+        metavar="START",
+        help=f"where the descent begins: {', '.join(_STARTS)}, or the face of a file (w_avg)",
     )
     command.add_argument(
         "--seed", type=_count(0, 2**32 - 1), default=303, metavar="N", help="of the random numbers (303)"
@@ -1141,6 +1173,15 @@ def _encode_options(command: argparse.ArgumentParser) -> None:
     descent.add_argument("--optimiser", choices=("adam", "lbfgs"), help="adam (default), or lbfgs for the code alone")
     descent.add_argument(
         "--near-w", type=_finite, metavar="W", help="weight of the penalty that keeps layers together in w+"
+    )
+    descent.add_argument(
+        "--near-w-avg",
+        type=_finite,
+        metavar="W",
+        help="weight of the penalty that keeps the code near the average face",
+    )
+    descent.add_argument(
+        "--noise-weight", type=_finite, metavar="W", help="weight of the penalty that keeps optimised noise a noise"
     )
     descent.add_argument(
         "--likely", action="store_true", help="stay among the faces that the generator knows: less like the photograph"

@@ -105,6 +105,23 @@ class LayerInfo:
     style: int
 
 
+@dataclass(frozen=True)
+class LossInfo:
+    """A loss that photographs can be encoded with.
+
+    Attributes:
+        name: its key in ``ProjectionSettings.losses``.
+        title: what a person calls it.
+        weight: in a run that names no weights; 0 leaves it out.
+        needs: "vgg16" (a file that a person gives), "encoder" (facelab's own), or "" for nothing.
+    """
+
+    name: str
+    title: str
+    weight: float
+    needs: Literal["", "vgg16", "encoder"] = ""
+
+
 @dataclass(frozen=True, eq=False)
 class GeneratorInfo(Answer):
     """What was opened.
@@ -121,6 +138,9 @@ class GeneratorInfo(Answer):
         noise_works: whether any noise strength differs from zero.
         ignored: what the file holds that facelab does not use.
         notes: what a person should know ("w_avg was estimated from 10,000 z").
+        losses: what photographs can be compared by.
+        encoder: whether facelab's own encoder is here and knows this generator's codes.
+        tuning: of a pivotal tuning, the bytes that are kept and the bytes of memory while it runs, pictures aside.
     """
 
     sha256: str
@@ -146,6 +166,9 @@ class GeneratorInfo(Answer):
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    losses: tuple[LossInfo, ...] = ()
+    encoder: bool = False
+    tuning: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -566,14 +589,17 @@ class Tune(Job):
         generator: SHA-256 of the open generator.
         code: the pivot, usually a result of a projection into W.
         target: uint8 [S, S, 3], aligned.
+        name: of the photograph.
     """
 
     kind = "long"
+    doing = "tuning the generator"
     run: str
     generator: str
     code: Code
     target: Pixels
     settings: TuningSettings = field(default_factory=TuningSettings)
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -581,8 +607,22 @@ class UseTuning(Job):
     """Make a kept tuning ready to draw with; answers with ``TuningReady``."""
 
     kind = "short"
+    doing = "making a tuning ready"
     generator: str
     blob: bytes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UseTunings(Job):
+    """From now on, take tunings that recipes name from a project, when they are needed; answers with nothing.
+
+    Attributes:
+        project: the project's file; None forgets the one before.
+    """
+
+    kind = "short"
+    doing = "looking for tunings"
+    project: Path | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

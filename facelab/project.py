@@ -45,6 +45,8 @@ _MAX_TEXT = 1024
 _MAX_JSON = 64 << 20
 _MAX_PICTURE = 64 << 20
 _MAX_ARRAYS = 512 << 20
+_MAX_TUNING = 512 << 20
+_TUNING = "SELECT data FROM tunings WHERE sha256 = ? AND length(data) <= ?"
 _ID_BLOCK = 256
 _READ_PATIENCE = 10.0  # seconds that a read waits for the writes before it
 _RETRY = 2.0  # seconds between attempts while the disk refuses
@@ -112,6 +114,25 @@ class RunRow:
 
 
 @dataclass(frozen=True)
+class TuningRow:
+    """One pivotal tuning of a generator, without what it changed.
+
+    Attributes:
+        sha256: its identity, which recipes name.
+        generator: SHA-256 of the generator.
+        run: the encoding whose code was the pivot, or None.
+        created: seconds since 1970.
+        size: bytes.
+    """
+
+    sha256: str
+    generator: str
+    run: str | None
+    created: float
+    size: int
+
+
+@dataclass(frozen=True)
 class GeneratorRow:
     """Where a generator once lay. The path is a hint of a file that may be anybody's: offer it, never open it unasked."""
 
@@ -156,8 +177,16 @@ def _found(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _tunings(db: sqlite3.Connection) -> None:
+    """1.1: what pivotal tuning changed in a generator."""
+    db.execute(
+        "CREATE TABLE tunings (sha256 TEXT PRIMARY KEY, generator TEXT NOT NULL, "
+        "run TEXT REFERENCES runs ON DELETE SET NULL, created REAL NOT NULL, data BLOB NOT NULL)"
+    )
+
+
 # Ordered; each takes a project from the version before it to its own, in one transaction.
-MIGRATIONS: tuple[tuple[int, Callable[[sqlite3.Connection], None]], ...] = ((1000, _found),)
+MIGRATIONS: tuple[tuple[int, Callable[[sqlite3.Connection], None]], ...] = ((1000, _found), (1001, _tunings))
 
 
 def _columns(db: sqlite3.Connection) -> dict[str, set[str]]:
@@ -770,7 +799,7 @@ class Project:
                     db.execute("DELETE FROM runs WHERE id = ?", (run,))
             _drop_unused(db)
 
-        self._writer.submit(write, "faces", "runs")
+        self._writer.submit(write, "faces", "runs", "tunings")
         self._empty_log()
 
     # -- runs --
@@ -990,8 +1019,43 @@ class Project:
             db.execute("DELETE FROM runs WHERE id = ?", (run,))
             _drop_unused(db)
 
-        self._writer.submit(write, "runs")
+        self._writer.submit(write, "runs", "tunings")
         self._empty_log()
+
+    # -- tunings --
+    def add_tuning(self, sha256: str, generator: str, blob: bytes, run: str | None = None) -> None:
+        """Keep what pivotal tuning changed in a generator; the same one twice is kept once.
+
+        Args:
+            sha256: the tuning's identity, which recipes name.
+            generator: SHA-256.
+            blob: the document of float16 differences.
+            run: the encoding whose code was the pivot; when that and all faces that name the tuning are deleted for good, so
+                is the tuning.
+        """
+        if len(blob) > _MAX_TUNING:
+            raise BadArgument("this tuning is too large to be kept in a project")
+        values = (_short(sha256, "a tuning"), _short(generator, "a generator"), time.time(), bytes(blob), run)
+        self._write(
+            "tunings",
+            # A run that was deleted while its generator was tuned leaves its tuning to itself.
+            "INSERT OR IGNORE INTO tunings (sha256, generator, created, data, run) "
+            "VALUES (?, ?, ?, ?, (SELECT id FROM runs WHERE id = ?))",
+            values,
+        )
+
+    def tunings(self) -> list[TuningRow]:
+        """What is known of all tunings, the newest first."""
+        rows = self._rows(
+            "tunings",
+            "SELECT sha256, generator, run, created, length(data) FROM tunings ORDER BY created DESC, rowid DESC",
+        )
+        return [TuningRow(*row) for row in rows]
+
+    def tuning(self, sha256: str) -> bytes | None:
+        """The document of a tuning, or None where it is not in this project."""
+        rows = self._rows("tunings", _TUNING, (sha256, _MAX_TUNING))
+        return bytes(rows[0][0]) if rows and isinstance(rows[0][0], bytes) else None
 
     # -- directions, generators, small values --
     def add_direction(self, direction: Direction) -> None:
@@ -1188,8 +1252,28 @@ def _tags(tags: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(t for t in (_short(tag, "a tag") for tag in tags) if t))
 
 
+def read_tuning(path: Path, sha256: str) -> bytes | None:
+    """The document of a tuning in a project that may be open elsewhere, for who only draws; None where it is not there.
+
+    Raises:
+        ProjectError: the project cannot be read.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path.absolute().as_uri() + "?mode=ro", uri=True, timeout=5)) as db:
+            db.execute("PRAGMA trusted_schema = OFF")
+            row = db.execute(_TUNING, (sha256, _MAX_TUNING)).fetchone()
+    except sqlite3.Error as error:
+        raise _sentence(path, error, "read") from error
+    return bytes(row[0]) if row is not None and isinstance(row[0], bytes) else None
+
+
 def _drop_unused(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM arrays WHERE digest NOT IN (SELECT digest FROM uses)")
+    # What a generator learnt of a photograph goes with the last that was made of it.
+    db.execute(
+        "DELETE FROM tunings WHERE run IS NULL AND NOT EXISTS "
+        "(SELECT 1 FROM faces WHERE instr(faces.recipe, tunings.sha256))"
+    )
 
 
 def _shut(writer: _Writer, reader: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, TypeAlias, cast
@@ -141,6 +141,15 @@ class Inbox:
                 queue.remove(item)
                 return True
             return False
+
+    def order(self, items: Sequence[Item]) -> None:
+        """Serve these jobs, as far as they wait, in this order; others of their queue keep their places."""
+        with self.changed:
+            for queue in self.queues.values():
+                waiting = iter([item for item in items if item in queue])
+                for place, item in enumerate(queue):
+                    if item in items:
+                        queue[place] = next(waiting)
 
     def wake(self) -> None:
         with self.changed:
@@ -487,6 +496,10 @@ class Client(QObject):
             self._posted.emit(replaced.id, "closed", "replaced")
         self.submitted.emit(ticket)
         return ticket
+
+    def order(self, tickets: Sequence[Ticket]) -> None:
+        """Serves jobs that have not begun in the order of their tickets; what runs goes on, and other jobs keep their turns."""
+        self._inbox.order([ticket._item for ticket in tickets if ticket.open])
 
     def close(self) -> None:
         """Cancels everything and waits until all threads have ended."""

@@ -198,6 +198,20 @@ def test_that_a_crop_by_hand_needs_no_face(capsys: pytest.CaptureFixture[str]) -
 
 
 # -- info, convert ------------------------------------------------------------------------------------------------------
+def test_that_an_encoding_starts_from_the_face_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    done("render", "--seed", 4, "-o", "four.face.safetensors")
+    (start,) = load_latents("four.face.safetensors")
+    done(
+        "encode", resource(SAMPLE_PHOTO), "-o", "me.face.safetensors", "--steps", 1, "--start", "four.face.safetensors"
+    )
+    (found,) = load_latents("me.face.safetensors")
+    np.testing.assert_allclose(found, start, atol=1e-4)
+    capsys.readouterr()
+    assert "or the file of a face" in said(
+        capsys, "encode", resource(SAMPLE_PHOTO), "-o", "x.png", "--start", "nowhere"
+    )
+
+
 def test_that_a_tuned_face_is_drawn_again_with_its_tuning_and_not_without(capsys: pytest.CaptureFixture[str]) -> None:
     done("encode", resource(SAMPLE_PHOTO), "-o", "me.png", "--space", "w", "--steps", 3, "--tune", 3)
     assert files() == ["me.png", "me.tuning.safetensors"]

@@ -523,7 +523,7 @@ def test_that_a_project_that_cannot_be_written_is_refused(tmp_path: Path) -> Non
 def test_that_a_newer_major_is_refused_kindly_and_a_newer_minor_opens(tmp_path: Path) -> None:
     path = tmp_path / "x.facelab"
     make(path)
-    raw(path, "PRAGMA user_version = 1001", "ALTER TABLE faces ADD COLUMN mood TEXT", "CREATE TABLE moods (name TEXT)")
+    raw(path, "PRAGMA user_version = 1999", "ALTER TABLE faces ADD COLUMN mood TEXT", "CREATE TABLE moods (name TEXT)")
     with Project.open(path) as p:
         assert [f.name for f in p.faces()] == ["a"]
         p.add_face(recipe(), "b")
@@ -631,6 +631,37 @@ def test_that_losses_of_a_hostile_file_take_no_memory(project: Project) -> None:
         project.losses("r")
 
 
+# -- tunings ------------------------------------------------------------------------------------------------------------------------
+TUNING = "d" * 64
+
+
+def test_that_a_tuning_is_kept_and_read_by_who_only_draws(project: Project) -> None:
+    project.start_run("r", GENERATOR, {}, "me")
+    project.add_tuning(TUNING, GENERATOR, b"delta", "r")
+    project.add_tuning(TUNING, GENERATOR, b"delta", "r")
+    assert project.tuning(TUNING) == b"delta"
+    (row,) = project.tunings()
+    assert (row.sha256, row.generator, row.run, row.size) == (TUNING, GENERATOR, "r", 5)
+    project.flush()
+    assert module.read_tuning(project.path, TUNING) == b"delta"
+    assert module.read_tuning(project.path, "e" * 64) is None
+    with pytest.raises(ProjectError):
+        module.read_tuning(project.path.with_name("none.facelab"), TUNING)
+
+
+def test_that_a_tuning_goes_with_the_last_face_that_needs_it(project: Project) -> None:
+    project.start_run("r", GENERATOR, {}, "me")
+    project.add_tuning(TUNING, GENERATOR, b"delta", "r")
+    first = project.add_face(recipe().change(tuning=TUNING), "tuned", run="r")
+    edited = project.add_face(recipe().change(tuning=TUNING, psi=(0.5,), cutoff=None), "edited")
+    project.purge([first])
+    assert project.tuning(TUNING) == b"delta", "the edited face is drawn with it"
+    project.purge([edited])
+    assert project.tuning(TUNING) is None
+    project.close()
+    assert TUNING.encode() not in project.path.read_bytes()
+
+
 # -- migrations ---------------------------------------------------------------------------------------------------------------------
 def _mood(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE faces ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'")
@@ -639,12 +670,12 @@ def _mood(db: sqlite3.Connection) -> None:
 def test_that_an_older_project_is_brought_to_today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.facelab"
     face = make(path)
-    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (1001, _mood)))
+    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (1999, _mood)))
     for _ in range(2):
         with Project.open(path) as p:
             assert p.recipe(face) == recipe()
     with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1001,)
+        assert db.execute("PRAGMA user_version").fetchone() == (1999,)
         assert db.execute("SELECT mood FROM faces").fetchall() == [("calm",)]
 
 
@@ -658,7 +689,7 @@ def test_that_a_failed_migration_leaves_the_project_as_it_was(tmp_path: Path, mo
         db.execute("SELECT nothing FROM nowhere")
 
     with monkeypatch.context() as m:
-        m.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (1001, broken)))
+        m.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (1999, broken)))
         assert "cannot open" in refused(path)
     with Project.open(path) as p:
         assert p.recipe(face) == recipe()

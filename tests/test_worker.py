@@ -154,6 +154,15 @@ def test_that_short_jobs_are_served_in_order_while_a_long_one_runs(bench: Bench)
     assert bench.said().index("b0") < bench.said().index("long5")
 
 
+def test_that_jobs_that_wait_are_served_in_the_order_in_which_they_are_put(bench: Bench) -> None:
+    first, second, third, other = (bench.put(Work(name=n, stages=1)) for n in ("a", "b", "c", "x"))
+    bench.scheduler._choose_long()
+    bench.inbox.order([third, first, second])
+    bench.drain()
+    assert bench.said() == ["a0", "c0", "b0", "x0"]
+    assert bench.end(other) == "done"
+
+
 def test_that_a_newer_request_does_not_stop_a_running_one_before_its_first_picture(bench: Bench) -> None:
     class Coarse(Works):
         def run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:

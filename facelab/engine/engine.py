@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,11 +20,11 @@ from PIL import Image
 
 from facelab import checkpoints
 from facelab.assets import EMBEDDED_DIRECTIONS, EMBEDDED_GENERATOR, resource
-from facelab.engine import directions, latents, memory, tuning
+from facelab.engine import directions, latents, losses, memory, tuning
 from facelab.engine.model import Look, Model, Recent, is_out_of_memory, to_pixels
-from facelab.engine.projection import project
+from facelab.engine.projection import knows, project
 from facelab.engine.renderer import CACHE_BYTES
-from facelab.errors import BadArgument, OutOfMemory, WrongGenerator
+from facelab.errors import BadArgument, MissingPart, OutOfMemory, WrongGenerator
 from facelab.faces.photo import MAX_PIXELS
 from facelab.jobs import (
     Answer,
@@ -53,6 +54,7 @@ from facelab.jobs import (
     TuningDone,
     TuningReady,
     UseTuning,
+    UseTunings,
     WriteLatents,
     WriteReport,
     Written,
@@ -68,6 +70,7 @@ from facelab.media.curve import CurvePicture
 from facelab.media.picture import save_picture
 from facelab.media.sheet import PAPER, sheet
 from facelab.media.video import MAX_SIDE, VideoWriter
+from facelab.project import read_tuning
 
 MODELS = 3  # generators that stay in memory
 TILES = 128 << 20  # bytes of finished tiles that are kept
@@ -98,6 +101,7 @@ class TorchEngine:
         # Where a generator lay that has been put out of memory since, and the device that it was on.
         self._known: dict[str, tuple[Path, str]] = {}
         self._tunings: Recent[str, bytes] = Recent(TUNINGS, len)
+        self._tuned_in: Path | None = None  # the project in which tunings are looked for
         self._tiles: Recent[tuple[object, ...], Pixels] = Recent(TILES, lambda tile: tile.nbytes)
 
     def run(self, job: Job, cancel: threading.Event) -> Iterator[Answer | None]:
@@ -129,7 +133,11 @@ class TorchEngine:
         yield None
         for _ in model.measure():
             yield None
-        yield model.info()
+        try:
+            encoder = knows(model)
+        except MissingPart:
+            encoder = False
+        yield replace(model.info(), losses=losses.described(), encoder=encoder, tuning=tuning.cost(model.network))
 
     def open(self, path: Path | None = None, device: str = "auto") -> Model:
         """Read a generator's file (None is the embedded one) and keep it; see ``checkpoints.load`` for what can go wrong."""
@@ -155,8 +163,12 @@ class TorchEngine:
             return model
         if tuned is not None:
             blob = self._tunings.get(tuned)
+            if blob is None and self._tuned_in is not None:
+                blob = read_tuning(self._tuned_in, tuned)
             if blob is not None:
-                return self._tuned(sha256, blob)[1]
+                name, model = self._tuned(sha256, blob)
+                if name == tuned:
+                    return model
             raise WrongGenerator(
                 "this face was drawn with a generator that was tuned to its photograph, and that tuning is not here; "
                 "tune it again, or draw it with the generator as it was"
@@ -384,6 +396,11 @@ class TorchEngine:
     def _use_tuning(self, job: UseTuning, cancel: threading.Event) -> Iterator[Answer | None]:
         name, _ = self._tuned(job.generator, job.blob)
         yield TuningReady(name)
+
+    @_run.register
+    def _use_tunings(self, job: UseTunings, cancel: threading.Event) -> Iterator[Answer | None]:
+        self._tuned_in = job.project
+        yield from ()
 
     def _tuned(self, generator: str, blob: bytes) -> tuple[str, Model]:
         """Make a tuning ready; its delta is kept, to be applied again after its copy of the generator had to go."""

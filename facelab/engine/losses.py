@@ -10,13 +10,14 @@ import abc
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from facelab.errors import BadArgument, MissingPart
+from facelab.jobs import LossInfo
 from facelab.nets.encoder import Encoder
 from facelab.nets.features import Features, rgb
 
@@ -62,11 +63,13 @@ class Loss(abc.ABC):
         name: the key in ``ProjectionSettings.losses``.
         title: what a person calls it.
         weight: the weight with which a run that names no weights takes it; 0 leaves it out.
+        needs: a network that it compares features of, as ``jobs.LossInfo`` names them.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     weight: ClassVar[float] = 0.0
+    needs: ClassVar[Literal["", "vgg16", "encoder"]] = ""
 
     def __init__(self, target: Tensor, mask: Tensor | None = None, aids: Aids = NONE) -> None:
         if target.ndim != 4 or target.shape[:2] != (1, 3):
@@ -164,7 +167,7 @@ class _Features(Loss):
 class Perceptual(_Features):
     """Distance of VGG16 features, as LPIPS measures it. Source: Zhang et al. 2018 (arXiv:1801.03924)."""
 
-    name, title, weight = "perceptual", "Perceptual (VGG16)", 1.0
+    name, title, weight, needs = "perceptual", "Perceptual (VGG16)", 1.0, "vgg16"
 
     def network(self, aids: Aids) -> Callable[[Tensor], list[Tensor]]:
         if aids.vgg is None:
@@ -175,7 +178,7 @@ class Perceptual(_Features):
 class PortraitFeatures(_Features):
     """Distance of the features of facelab's own encoder, which knows drawn portraits and little else; about 0 to 2."""
 
-    name, title = "portraits", "Portrait features (encoder)"
+    name, title, needs = "portraits", "Portrait features", "encoder"
 
     def network(self, aids: Aids) -> Callable[[Tensor], list[Tensor]]:
         encoder = aids.portraits
@@ -253,6 +256,11 @@ class MultiScaleSSIM(Loss):
 
 
 LOSSES: tuple[type[Loss], ...] = (PixelPyramid, ImageGradients, Perceptual, PortraitFeatures, MultiScaleSSIM)
+
+
+def described() -> tuple[LossInfo, ...]:
+    """All losses, for a person to choose from."""
+    return tuple(LossInfo(loss.name, loss.title, loss.weight, loss.needs) for loss in LOSSES)
 
 
 def default_weights(aids: Aids) -> dict[str, float]:

@@ -54,7 +54,7 @@ STARTS = ("w_avg", "w0", "seed", "best", "code", "encoder")
 CANDIDATES = 64  # faces that the start "best" chooses from
 _FLOOR = 0.1  # no axis of W counts as shorter than this share of the mean one: a photograph is not a sample of W
 _MEANS_APART = 0.25  # of the usual distance of a code from the mean; two means of one generator differ by a hundredth
-_BLOB_VERSION = 1
+_BLOB_VERSION = 2
 _WINDOW = 50  # steps over which the slope of the loss is taken
 _ANSWER_EVERY, _PICTURE_EVERY, _STATE_EVERY = 0.2, 0.4, 1.0  # seconds
 _STATE_TIMES = 20  # and at least so many times as long as giving it takes
@@ -66,6 +66,10 @@ _BETAS = (0.9, 0.99)
 # Noise is regularised by a fourth power, flat at the bottom: faster steps there make it leap out again.
 _NOISE_BETAS = (0.9, 0.999)
 _NOISE_SHARE = 0.2
+# Where the loss jumps above its usual value, steps are too long for the slope there, and would go on growing: they are cut until
+# it comes down, and then let grow again.
+_JUMP, _BRAKE, _RELEASE, _SHORTEST = 1.05, 0.7, 1.05, 0.1
+_USUAL = 0.1  # share of each loss in the usual one
 _COARSE = 256  # px; below it a step costs too little for a coarse phase to pay
 
 
@@ -219,6 +223,19 @@ def embedded_encoder() -> Encoder:
     return Encoder.load(resource(EMBEDDED_ENCODER))
 
 
+def knows(model: Model) -> bool:
+    """Whether the encoder that comes with facelab gives codes of this generator.
+
+    Raises:
+        MissingPart: the encoder is missing or damaged.
+    """
+    encoder, network = embedded_encoder(), model.network
+    fits = (encoder.num_ws, *encoder.w_avg.shape) == (network.num_ws, network.w_dim)
+    # Of the generator that it was made for, it knows the mean.
+    usual = model.w_std * math.sqrt(network.w_dim)
+    return fits and float((encoder.w_avg.cpu() - network.w_avg.detach().float().cpu()).norm()) <= _MEANS_APART * usual
+
+
 @functools.lru_cache(maxsize=1)
 def _features(path: str, size: int, changed: int, device: str) -> features.Features:
     """Kept for the next photograph; read anew when the file changes."""
@@ -314,7 +331,7 @@ class _Run:
         # From the generator's own maps rather than new ones: its own faces can then be found again whole.
         maps = [m.detach().float().clone() for m in network.noise_consts()] if noisy else []
         self.state = _State.fresh(x.contiguous(), maps)
-        self.optimiser: _Adam | _LBFGS = _Adam(s.learning_rate) if s.optimiser == "adam" else _LBFGS()
+        self.optimiser: _Adam | _LBFGS = _Adam(s.learning_rate, self.device) if s.optimiser == "adam" else _LBFGS()
         if self.job.resume is not None:
             self._read(self.job.resume)
         for note in self.notes:
@@ -355,13 +372,9 @@ class _Run:
 
     def _guess(self) -> Floats:
         """The code [L, C] that the encoder reads from the target."""
-        encoder, network = embedded_encoder(), self.network
-        fits = (encoder.num_ws, encoder.w_avg.shape) == (network.num_ws, self.basis.origin.shape)
-        # Of the generator that it was made for, it knows the mean.
-        usual = float(self.basis.axes.square().sum().sqrt())
-        if not fits or float((encoder.w_avg - self.basis.origin.cpu()).norm()) > _MEANS_APART * usual:
+        if not knows(self.model):
             raise MissingPart("facelab's encoder knows only the generator that comes with it; start from w_avg")
-        return encoder.cpu().guess(self.job.target)
+        return embedded_encoder().guess(self.job.target)
 
     def _best_of(self) -> Generator[None, None, Tensor]:
         """Of some random faces and the mean one, that with the lowest loss at small size; returns w [C]."""
@@ -622,13 +635,16 @@ class _Evaluation:
 
 
 class _Adam:
-    """Adam on the code and the noise maps, with ramps and a fading noise on the code."""
+    """Adam on the code and the noise maps, with ramps, a fading noise on the code, and a brake for when the loss jumps."""
 
     settled = False  # it never knows
 
-    def __init__(self, learning_rate: float) -> None:
+    def __init__(self, learning_rate: float, device: torch.device) -> None:
         self._rate = learning_rate
         self._optimiser: torch.optim.Adam | None = None
+        # 0-dimensional and on the device: to read a number back would halt a GPU at every step.
+        self._usual = torch.zeros((), device=device)  # loss; 0 before the first
+        self._brake = torch.ones((), device=device)  # share of the step that is made
 
     def _ready(self, state: _State) -> torch.optim.Adam:
         if self._optimiser is None:
@@ -653,19 +669,31 @@ class _Adam:
             group["lr"] = self._rate * share * ramp(state.step, settings.steps)
         for leaf, gradient in zip(state.leaves, evaluation.gradients, strict=True):
             leaf.grad = gradient
+        before = [leaf.clone() for leaf in state.leaves]
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        left_out = 1 - self._share(evaluation.terms["total"], noisy=bool(settings.initial_noise and fading))
+        for leaf, old in zip(state.leaves, before, strict=True):
+            leaf.lerp_(old, left_out)
         for one in state.maps:
             one.sub_(one.mean()).mul_((one.square().mean() + 1e-12).rsqrt())
 
+    def _share(self, loss: Tensor, noisy: bool) -> Tensor:
+        """How much of a step is made, 0-dimensional; all of it while noise makes the loss jump."""
+        jumped = (self._usual > 0) & (loss > _JUMP * self._usual) & (not noisy)
+        self._brake = torch.where(jumped, self._brake * _BRAKE, self._brake * _RELEASE).clamp(_SHORTEST, 1.0)
+        self._usual = torch.where(self._usual > 0, torch.lerp(self._usual, loss, _USUAL), loss)
+        return self._brake
+
     def forget(self) -> None:
-        """Nothing: the moments serve at the next size too."""
+        """Another loss is usual at another size; the moments serve there too."""
+        self._usual = torch.zeros_like(self._usual)
 
     def about(self) -> dict[str, Any]:
         return {"kind": "adam"}
 
     def tensors(self, state: _State) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+        found: dict[str, Tensor] = {"adam.usual": self._usual, "adam.brake": self._brake}
         for index, leaf in enumerate(state.leaves):
             moments = self._ready(state).state.get(leaf) or {
                 "step": torch.zeros(()), "exp_avg": torch.zeros_like(leaf), "exp_avg_sq": torch.zeros_like(leaf),
@@ -681,6 +709,7 @@ class _Adam:
     def restore(self, about: Mapping[str, Any], found: Mapping[str, Tensor], state: _State) -> None:
         self._optimiser = None
         optimiser = self._ready(state)
+        self._usual, self._brake = found["adam.usual"], found["adam.brake"].clamp(_SHORTEST, 1.0)
         for index, leaf in enumerate(state.leaves):
             count = found[f"adam.{index}.step"].cpu()
             if count > 0:

@@ -101,8 +101,8 @@ class Encoder(nn.Module):
     @torch.inference_mode()
     def guess(self, pixels: np.ndarray) -> np.ndarray:
         """A picture uint8 [S, S, 3], framed as FFHQ -> a W+ code float32 [num_ws, w_dim] of a face like it."""
-        images = torch.tensor(pixels, dtype=torch.float32).permute(2, 0, 1)[None] / 127.5 - 1
-        code: np.ndarray = self.codes(self(images))[0].numpy()
+        images = torch.tensor(pixels, dtype=torch.float32, device=self.w_avg.device).permute(2, 0, 1)[None] / 127.5 - 1
+        code: np.ndarray = self.codes(self(images))[0].cpu().numpy()
         return code.copy()
 
     def save(self, path: Path, metadata: Mapping[str, str]) -> None:

@@ -18,8 +18,10 @@ from PIL import Image
 
 from facelab import checkpoints, jobs, nets
 from facelab.engine import engine as module
+from facelab.engine import projection
 from facelab.engine.desk import Desk
 from facelab.engine.engine import TorchEngine
+from facelab.engine.losses import LOSSES
 from facelab.engine.model import Recent, to_pixels
 from facelab.errors import (
     AmbiguousLatent,
@@ -28,6 +30,7 @@ from facelab.errors import (
     ExportError,
     FacelabError,
     LatentError,
+    MissingPart,
     OutOfMemory,
     WrongGenerator,
 )
@@ -61,6 +64,7 @@ from facelab.jobs import (
     TuningReady,
     TuningSettings,
     UseTuning,
+    UseTunings,
     WriteLatents,
     Written,
 )
@@ -68,6 +72,8 @@ from facelab.latent.code import Code, frozen
 from facelab.latent.plane import Plane
 from facelab.latent.recipe import Applied, Noise, Recipe, Transform
 from facelab.media.picture import read_recipe
+from facelab.nets.encoder import Encoder
+from facelab.project import Project as ProjectFile
 
 A = TypeVar("A", bound=Answer)
 
@@ -425,6 +431,69 @@ def test_that_a_tuned_generator_draws_its_faces_until_after_it_had_to_go(
     assert ready.tuning == done.tuning
     assert np.abs(drawn(other, tuned)[0].astype(int) - done.pixels).max() <= 1
     refused(other, UseTuning(generator=info.sha256, blob=done.blob[:50]), BadArgument, "cannot be read")
+
+    third = TorchEngine("cpu")
+    answers(third, OpenGenerator(path=tmp_path / "tiny0.safetensors"))
+    with ProjectFile.open(tmp_path / "people.facelab") as project:
+        project.add_tuning(done.tuning, info.sha256, done.blob)
+        project.add_tuning("ab" * 32, info.sha256, done.blob)
+        project.flush()
+        answers(third, UseTunings(project=project.path))
+        assert np.abs(drawn(third, tuned)[0].astype(int) - done.pixels).max() <= 1
+        refused(third, Render(recipes=(tuned.change(tuning="ab" * 32),)), WrongGenerator, "tuned")
+
+
+# -- the encoder --------------------------------------------------------------------------------------------------------
+def own_encoder(info: GeneratorInfo, path: Path, mean: float = 1.0) -> Encoder:
+    """A small encoder of seeded weights that gives codes of a generator, as read from its file."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        made = Encoder(("yaw", "smile"), num_ws=info.num_ws, w_dim=info.w_dim)
+    made.w_avg = torch.from_numpy(info.w_avg * np.float32(mean))
+    made.moves = torch.randn(2, info.w_dim, generator=torch.Generator().manual_seed(4)) * 0.3
+    made.save(path, {})
+    return Encoder.load(path)
+
+
+def test_that_the_window_is_told_whether_the_encoder_knows_the_generator(
+    engine: TorchEngine, info: GeneratorInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(found: Encoder | None) -> bool:
+        def encoder() -> Encoder:
+            if found is None:
+                raise MissingPart("no encoder here")
+            return found
+
+        monkeypatch.setattr(projection, "embedded_encoder", encoder)
+        return answers(engine, OpenGenerator(), GeneratorInfo)[0].encoder
+
+    assert told(own_encoder(info, tmp_path / "a.safetensors"))
+    assert not told(own_encoder(info, tmp_path / "b.safetensors", mean=50.0))
+    assert not told(None)
+
+
+def test_that_every_loss_is_described_with_what_it_needs(info: GeneratorInfo) -> None:
+    told = {loss.name: loss for loss in info.losses}
+    assert list(told) == [loss.name for loss in LOSSES]
+    assert (told["perceptual"].needs, told["portraits"].needs, told["pixels"].needs) == ("vgg16", "encoder", "")
+    assert told["pixels"].weight > 0
+
+
+@pytest.mark.slow
+def test_that_a_photograph_is_encoded_from_the_encoders_guess_by_its_features(
+    engine: TorchEngine, info: GeneratorInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = own_encoder(info, tmp_path / "encoder.safetensors")
+    monkeypatch.setattr(projection, "embedded_encoder", lambda: encoder)
+    target = drawn(engine, Recipe.of(Code.from_seed(4, info.z_dim, info.sha256)))[0]
+    settings = ProjectionSettings(steps=12, start="encoder", losses={"portraits": 1.0, "pixels": 1.0})
+    job = Project(run="r", generator=info.sha256, target=target, settings=settings, every_step=True)
+    steps = answers(engine, job, ProjectionStep)
+    assert steps[0].ws is not None
+    assert np.allclose(steps[0].ws, encoder.guess(target), atol=1e-3)
+    losses = {name: [v for step in steps for v in step.losses[name]] for name in ("portraits", "pixels")}
+    assert losses["portraits"][-1] < losses["portraits"][0]
+    assert losses["pixels"][-1] < losses["pixels"][0]
 
 
 # -- memory -------------------------------------------------------------------------------------------------------------

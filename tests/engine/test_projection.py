@@ -401,7 +401,7 @@ def test_that_a_broken_or_foreign_state_is_refused_in_one_sentence(
         save_tensors({"x": torch.zeros(1)}),
         changed(good, x=torch.zeros(1, rows, 15)), changed(good, x=torch.full((1, rows, 16), math.nan)),
         changed(good, x=torch.zeros(1, rows, 16, dtype=torch.float64)), changed(good, best_x=None),
-        changed(good, about={"version": 2}), changed(good, about={"step": -1}), changed(good, about={"step": 1e9}),
+        changed(good, about={"version": 3}), changed(good, about={"step": -1}), changed(good, about={"step": 1e9}),
         changed(good, about={"step": True}), changed(good, about={"recent": [0.1] * 5000}),
         changed(good, about={"recent": None}), changed(good, about={"seconds": math.inf}),
         changed(good, about={"best": "low"}), changed(good, about={"identity": "0" * 64}),

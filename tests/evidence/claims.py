@@ -68,6 +68,8 @@ def encode(model: Model, target: Pixels, **settings: Any) -> Run:
     done: ProjectionDone | None = None
     for answer in project(model, job, threading.Event()):
         if isinstance(answer, ProjectionStep):
+            if answer.steps[-1] // 100 > (answer.steps[0] - 1) // 100:
+                print(f"    step {answer.steps[-1] + 1}, loss {answer.best:.4g}", flush=True)
             for name, values in answer.losses.items():
                 terms.setdefault(name, []).extend(values)
         elif isinstance(answer, ProjectionDone):
