@@ -200,6 +200,47 @@ def photo_of(project: ProjectFile, recipe: Recipe) -> tuple[str, Floats] | None:
     return None
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pivot:
+    """What a generator is tuned to: a photograph, and the code that is to draw it.
+
+    Attributes:
+        run: the encoding that found the code.
+        name: of the photograph, as the run calls it.
+        code: what it found.
+        png: the aligned crop.
+        photo, quad: the photograph's file name and the crop in it [4, 2], where they are known.
+    """
+
+    run: str
+    name: str
+    code: Code
+    png: bytes
+    photo: str | None
+    quad: Floats | None
+
+
+def pivot_of(project: ProjectFile, recipe: Recipe) -> Pivot:
+    """The photograph that a face was encoded from, however it was edited since, with the code that was found.
+
+    Raises:
+        ProjectError: it was not encoded in this project, or that cannot be read.
+    """
+    for source, weights in zip(recipe.sources, recipe.weights, strict=True):
+        run = source.origin.get("run")
+        if not isinstance(run, str) or not any(weights):
+            continue
+        row = next((row for row in project.runs() if row.id == run), None)
+        code, png = project.run_code(run), project.target(run)
+        if row is None or code is None or png is None:
+            continue
+        photo, quad = project.run_photo(run) or (None, None)
+        return Pivot(run, row.name, code, png, photo, quad)
+    raise ProjectError(
+        "this face was not encoded from a photograph of this project; encode one, and tune the generator to that"
+    )
+
+
 # -- the baseline ---------------------------------------------------------------------------------------------------------------
 def zero_run(settings: ProjectionSettings, generator: str) -> tuple[str, ProjectionSettings]:
     """The id and the settings of the run that is the baseline of runs with these settings.

@@ -14,7 +14,7 @@ import numpy as np
 
 from facelab import jobs
 from facelab.errors import PictureError, WrongGenerator
-from facelab.jobs import Answer, GeneratorInfo, Job, LayerInfo, read_only
+from facelab.jobs import Answer, GeneratorInfo, Job, LayerInfo, LossInfo, read_only
 from facelab.latent.code import Code, Direction, Floats
 from facelab.latent.direction import orthogonalise
 from facelab.latent.recipe import Recipe
@@ -29,6 +29,13 @@ _READ = (_RANDOM.randn(3, 6, W_DIM) / np.sqrt(W_DIM)).astype(np.float32)
 W_AVG = np.zeros(W_DIM, np.float32)
 
 
+LOSSES = (
+    LossInfo("pixels", "Pixels (pyramid)", 1.0), LossInfo("gradients", "Edges (image gradients)", 0.5),
+    LossInfo("perceptual", "Perceptual (VGG16)", 1.0, "vgg16"), LossInfo("portraits", "Portrait features", 0.0, "encoder"),
+    LossInfo("ms-ssim", "Structure (MS-SSIM)", 0.0),
+)  # fmt: skip
+
+
 def info(
     name: str = "portraits", sha256: str = SHA, path: str | None = None, noise_works: bool = True
 ) -> GeneratorInfo:
@@ -39,6 +46,7 @@ def info(
         resolution=RESOLUTION, img_channels=3, num_ws=NUM_WS, z_dim=Z_DIM, w_dim=W_DIM, c_dim=0, parameters=1_000_000,
         w_avg=W_AVG, w_std=1.0, layers=tuple(LayerInfo(f"b{s}.conv{i % 2}", s, 64, 64, 64) for i, s in enumerate(sizes)),
         noise_shapes=tuple((s, s) for s in sizes[1:]), noise_works=noise_works, device="cpu", precision="float32",
+        losses=LOSSES, tuning=(2_000_000, 16_000_000),
     )  # fmt: skip
 
 
@@ -197,7 +205,7 @@ class FakeEngine:
             array=np.broadcast_to(goal, (NUM_WS, W_DIM)),
             space="w+",
             generator=job.generator,
-            origin={"photo": job.name},
+            origin={"photo": job.name, "run": job.run},
         )
         random = np.random.RandomState(job.settings.seed)
         best, steps = np.inf, job.settings.steps
@@ -214,6 +222,17 @@ class FakeEngine:
             if step % 20 == 19:
                 yield jobs.ProjectionState(job.run, step, b"state")
         yield jobs.ProjectionDone(job.run, code, best, steps - 1, draw(code.array))
+
+    def tune(self, job: jobs.Tune) -> Iterator[Answer | None]:
+        for step in range(job.settings.steps):
+            time.sleep(self.pause)
+            yield jobs.TuningStep(
+                job.run, (step,), {"pixels": (1 / (step + 1),), "total": (1 / (step + 1),)}, job.target
+            )
+        yield jobs.TuningDone(job.run, "7" * 64, b"delta", job.target, 1 / job.settings.steps, job.settings.steps)
+
+    def use_tunings(self, job: jobs.UseTunings) -> Iterator[Answer | None]:
+        yield from ()
 
     def write(
         self, job: jobs.ExportMorph | jobs.ExportPictures | jobs.ExportPlane | jobs.ExportTable
@@ -243,7 +262,7 @@ class FakeEngine:
 _ENGINE: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenGenerator: FakeEngine.open_generator, jobs.Render: FakeEngine.render, jobs.RenderTiles: FakeEngine.tiles,
     jobs.Thumbnails: FakeEngine.thumbnails, jobs.Resolve: FakeEngine.resolve, jobs.FindDirections: FakeEngine.directions,
-    jobs.Orthogonalise: FakeEngine.orthogonalise,
+    jobs.Orthogonalise: FakeEngine.orthogonalise, jobs.Tune: FakeEngine.tune, jobs.UseTunings: FakeEngine.use_tunings,
     jobs.Project: FakeEngine.project, jobs.ExportMorph: FakeEngine.write, jobs.ExportPictures: FakeEngine.write,
     jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.ExportDescent: FakeEngine.write, jobs.WriteReport: FakeEngine.write, jobs.WriteReport: FakeEngine.write_report, jobs.SaveGenerator: FakeEngine.write_short,
     jobs.WriteLatents: FakeEngine.write_short, jobs.ReadLatents: FakeEngine.read_latents,

@@ -75,6 +75,7 @@ from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.run_dialogs import PasteBackDialog, ReportDialog
 from facelab.ui.session import SEEDS, Session, State, describe
 from facelab.ui.settings_dialog import SettingsDialog
+from facelab.ui.tune_dialog import tune
 from facelab.ui.widgets import (
     MessageBar,
     Wait,
@@ -149,6 +150,7 @@ class MainWindow(QMainWindow):
         session.changed.connect(self._changed)
         session.generator_changed.connect(self._generator_changed)
         session.project_changed.connect(lambda _: self._retitle())
+        session.project_changed.connect(lambda _: self._offer_tunings())
         session.settings_changed.connect(self._settings_changed)
         session.project_failed.connect(self.say)
         session.files_offered.connect(self.open_files)
@@ -334,6 +336,7 @@ class MainWindow(QMainWindow):
         self.export_picture = make("&Export picture…", self._export_picture, "Ctrl+E", icon="export", needs_face=True)
         self.export_morph = make("Export &morph…", self._export_morph, "Ctrl+M", icon="film", needs_face=True)
         self.paste_back = make("Set &back into photograph…", self._paste_back, needs_face=True)
+        self.tune = make("&Tune generator to photograph…", self._tune, needs_face=True)
         self.report = make("&Conformity report…", self._report, needs_face=True)
         self.save_face = make("Save &face as .face.safetensors…", self._ask_save_face, needs_face=True)
         self.quit = make("&Quit", self.close, "Ctrl+Q")
@@ -437,6 +440,7 @@ class MainWindow(QMainWindow):
             self.catalogue,
             self.embedded,
             None,
+            self.tune,
             self.save_generator,
             self.about_generator,
         )
@@ -686,6 +690,7 @@ class MainWindow(QMainWindow):
 
     def open_generator(self, path: Path | None, wanted: str | None = None) -> Ticket:
         """Open a generator's file; None is the embedded one. ``wanted`` is the identity that a face asks for."""
+        self._offer_tunings()
         ticket = self.client.submit(jobs.OpenGenerator(path=path, device=self.session.settings.device))
         self._opening, self._opening_for = ticket, wanted
         ticket.answered.connect(partial(self._opened, path))
@@ -693,6 +698,10 @@ class MainWindow(QMainWindow):
         ticket.closed.connect(lambda _: self._opening_ended(ticket))
         self._show_chip()
         return ticket
+
+    def _offer_tunings(self) -> None:
+        """Let the engine take from the project what a generator was tuned to, before a face that needs it is drawn."""
+        self.client.submit(jobs.UseTunings(project=self.session.project.path))
 
     def _opened(self, path: Path | None, answer: Answer) -> None:
         if isinstance(answer, GeneratorInfo):
@@ -949,6 +958,15 @@ class MainWindow(QMainWindow):
             )
         else:
             self._export(PasteBackDialog(self.session, self.client, recipe, found[0], found[1], self))
+
+    def _tune(self) -> None:
+        """Bend a copy of the generator to the photograph that the current face was encoded from."""
+        recipe = self.session.state.recipe
+        if recipe is not None:
+            try:
+                tune(self.session, self.client, recipe, self)
+            except FacelabError as error:
+                self.say(error)
 
     def _report(self) -> None:
         info = self.session.generator

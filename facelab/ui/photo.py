@@ -374,10 +374,10 @@ class DropZone(QWidget):
         super().__init__()
         self.over = False
         self._icon = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
-        title = heading("Drop a photograph")
+        title = heading("Drop photographs, or a folder of them")
         title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         note = quiet(
-            "facelab finds the face, and the generator draws it from its own codes. Nothing leaves this computer.",
+            "facelab finds the faces, and the generator draws them from its own codes. Nothing leaves this computer.",
             wrap=True,
         )
         note.setAlignment(Qt.AlignmentFlag.AlignCenter)

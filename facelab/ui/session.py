@@ -432,6 +432,8 @@ def describe(recipe: Recipe | None) -> str:
         return "no face"
     used = [c for c, w in zip(recipe.sources, recipe.weights, strict=True) if any(w)]
     said = " + ".join(_origin(c) for c in used[:3]) + (f" + {len(used) - 3} more" if len(used) > 3 else "")
+    if recipe.tuning is not None:
+        said += ", tuned"
     if set(recipe.psi) != {1.0}:
         said += f" · ψ {recipe.psi[0]:.2f}" if len(recipe.psi) == 1 else " · ψ by layer"
     if any(a.amount for a in recipe.directions):

@@ -57,7 +57,7 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.errors import FacelabError
-from facelab.jobs import Pixels
+from facelab.jobs import Pixels, read_only
 from facelab.latent.code import Direction
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
@@ -173,6 +173,13 @@ def image_of(pixels: Pixels) -> QImage:
     pixels = np.ascontiguousarray(pixels)
     h, w = pixels.shape[:2]
     return QImage(pixels.data, w, h, 3 * w, QImage.Format.Format_RGB888).copy()
+
+
+def pixels_of(image: QImage) -> Pixels:
+    """uint8 [H, W, 3] of a picture."""
+    image = image.convertToFormat(QImage.Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    return read_only(rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy())
 
 
 def pixmap_of(pixels: Pixels) -> QPixmap:

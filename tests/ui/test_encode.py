@@ -13,20 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QPushButton
+from PySide6.QtWidgets import QApplication, QLabel, QMenu, QPushButton
 from pytestqt.qtbot import QtBot
 
 from facelab.errors import Diverged, PictureError
-from facelab.jobs import CropPhoto, Face, Job, OpenPhoto, PasteBack, Project, ProjectionSettings
+from facelab.jobs import CropPhoto, Face, Job, OpenPhoto, PasteBack, Project, ProjectionSettings, Tune
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.project import Project as ProjectFile
 from facelab.runs import settings_json
+from facelab.ui.encode_settings import RESULTS
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.library import png_of
 from facelab.ui.photo import Crop, difference, face_mask
 from facelab.ui.run_dialogs import PasteBackDialog
 from facelab.ui.session import Session
-from facelab.ui.widgets import image_of
+from facelab.ui.tune_dialog import TuneDialog
+from facelab.ui.widgets import image_of, recipe_mime
 from facelab.worker import Client
 from tests import fakes
 
@@ -71,7 +74,7 @@ def panel(qtbot: QtBot, opened: Session, client: Client) -> EncodePanel:
     qtbot.addWidget(made, before_close_func=lambda _: client.close())
     made.resize(720, 430)
     made.show()
-    made.steps.setValue(40)
+    made.how.steps.setValue(40)
     return made
 
 
@@ -297,6 +300,35 @@ def test_that_a_run_of_an_earlier_session_is_offered_and_goes_on(
     assert [f.name for f in project.faces()] == ["Grace"]
 
 
+def test_that_a_queue_that_was_cut_off_is_offered_as_a_whole_and_goes_on_in_its_order(
+    qtbot: QtBot, opened: Session, client: Client, jobs_of: Callable[[type[Job]], list[Project]]
+) -> None:
+    target = png_of(image_of(fakes.draw(fakes.ws_of(Recipe.of(Code.from_seed(9, fakes.Z_DIM, fakes.SHA))))))
+    names = ["one", "two", "three", "four", "five"]
+    with ProjectFile.open(opened.project.path.with_name("killed.facelab")) as project:
+        for name in names:
+            project.start_run(name, fakes.SHA, settings_json(ProjectionSettings(steps=20)), name, target)
+        project.add_losses("one", 0, {"total": [1.0, 0.9]})
+        project.start_run("given up", fakes.SHA, settings_json(ProjectionSettings(steps=20)), "given up", target)
+        project.finish_run("given up", "cancelled")
+    opened.open_project(ProjectFile.open(opened.project.path.with_name("killed.facelab")))
+    panel = EncodePanel(opened, client)
+    qtbot.addWidget(panel, before_close_func=lambda _: client.close())
+    panel.show()
+    assert "one was stopped at step 2 of 20" in said(panel)
+    assert "two was waiting" in said(panel)
+    assert "5 were not finished" in said(panel)
+    everything = next(b for b in panel.drop_page.findChildren(QPushButton) if "all" in b.text())
+    qtbot.mouseClick(everything, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(panel.items) == 5 and all(i.state == "done" for i in panel.items), timeout=30_000)
+    assert [job.name for job in jobs_of(Project)] == names
+    assert sorted(face.name for face in opened.project.faces()) == sorted(names)
+
+
+def said(panel: EncodePanel) -> str:
+    return " ".join(label.text() for label in panel.drop_page.findChildren(QLabel) if label.isVisible())
+
+
 def test_that_several_photographs_form_a_queue_and_are_encoded_one_after_the_other(
     qtbot: QtBot, panel: EncodePanel, tmp_path: Path
 ) -> None:
@@ -358,7 +390,7 @@ def test_that_a_start_from_a_mixed_face_hands_over_the_code_that_it_draws(
     a, b = (Code.from_seed(s, fakes.Z_DIM, fakes.SHA) for s in (5, 6))
     mixed = Recipe(sources=(a, b), weights=((1.0,), (1.0,)))
     panel.session.take(mixed)
-    panel.start.setCurrentIndex(panel.start.findData("code"))
+    panel.how.start.setCurrentIndex(panel.how.start.findData("code"))
     encode(qtbot, panel, tmp_path / "me.jpg")
     qtbot.waitUntil(lambda: bool(jobs_of(Project)), timeout=5000)
     start = jobs_of(Project)[0].settings.start_code
@@ -371,7 +403,7 @@ def test_that_a_start_from_a_mixed_face_hands_over_the_code_that_it_draws(
 def test_that_the_zero_face_is_encoded_once_to_compare_with(
     qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Project]]
 ) -> None:
-    panel.baseline.setChecked(True)
+    panel.how.baseline.setChecked(True)
     encode(qtbot, panel, tmp_path / "one.jpg")
     qtbot.waitUntil(lambda: len(panel.items) == 2 and all(i.state == "done" for i in panel.items), timeout=30_000)
     assert [f.name for f in panel.session.project.faces()] == ["one"], "the baseline is no face of the library"
@@ -441,19 +473,208 @@ def test_that_a_mask_covers_the_face_and_fades_around_it() -> None:
     assert aside[64, 120] == 0
 
 
-def test_that_losses_method_and_stop_are_handed_over_as_chosen(
+def test_that_every_setting_is_handed_over_as_chosen(
     qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Project]]
 ) -> None:
-    panel.losses.setCurrentIndex(panel.losses.findData("structure"))
-    panel.optimiser.setCurrentIndex(panel.optimiser.findData("lbfgs"))
-    panel.stop.setCurrentIndex(1)
-    panel.only_face.setChecked(True)
+    how = panel.how
+    how.weights["ms-ssim"].setValue(2.5)
+    how.weights["gradients"].setValue(0)
+    how.penalties["near_w"].setValue(0.5)
+    how.penalties["noise_weight"].setValue(50)
+    how.optimiser.setCurrentIndex(how.optimiser.findData("lbfgs"))
+    how.rate.setValue(0.2)
+    how.noise.setChecked(False)
+    how.stop_rest.setChecked(True)
+    how.stop_loss.setValue(0.125)
+    how.stop_minutes.setValue(1.5)
+    how.layers.set_value((0, 1, 7))
+    how.start.setCurrentIndex(how.start.findData("w0"))
+    how.only_face.setChecked(True)
     encode(qtbot, panel, tmp_path / "me.jpg")
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
     settings = jobs_of(Project)[0].settings
-    assert settings.losses == {"pixels": 1.0, "gradients": 0.5, "ms-ssim": 1.0}
-    assert (settings.optimiser, settings.stop_slope) == ("lbfgs", 0.01)
+    assert settings.losses == {"pixels": 1.0, "ms-ssim": 2.5}
+    assert (settings.near_w, settings.noise_weight, settings.learning_rate) == (0.5, 50, 0.2)
+    assert (settings.optimiser, settings.optimise_noise, settings.start) == ("lbfgs", False, "w0")
+    assert (settings.stop_slope, settings.stop_loss, settings.stop_seconds) == (0.01, 0.125, 90)
+    assert settings.learn_layers == (0, 1, 7)
     assert settings.mask is None, "a face without landmarks has no outline"
+
+
+def test_that_untouched_weights_are_the_losses_own(panel: EncodePanel) -> None:
+    assert panel.how.value().losses == {}
+    panel.how.weights["pixels"].setValue(3)
+    assert panel.how.value().losses == {"pixels": 3, "gradients": 0.5}
+    panel.how.reset()
+    assert panel.how.value().losses == {}
+
+
+def test_that_a_result_sets_its_penalties_and_other_penalties_are_called_so(panel: EncodePanel) -> None:
+    how = panel.how
+    for place in range(how.result.count()):
+        name = how.result.itemData(place)
+        if name:
+            how.result.setCurrentIndex(place)
+            how.result.activated.emit(place)
+            wanted = RESULTS[name][2]
+            assert how.value().near_w == pytest.approx(wanted.get("near_w", 0))
+            assert how.value().near_w_avg == pytest.approx(wanted.get("near_w_avg", 0))
+    how.penalties["near_w"].setValue(7)
+    assert how.result.currentData() == ""
+    how.penalties["near_w"].setValue(0.03)
+    how.penalties["near_w_avg"].setValue(0)
+    assert how.result.currentData() == "edits"
+
+
+def test_that_a_loss_whose_network_is_missing_cannot_be_weighed(panel: EncodePanel, tmp_path: Path) -> None:
+    how = panel.how
+    assert not how.weights["perceptual"].isEnabled()
+    assert not how.weights["portraits"].isEnabled()
+    assert how.start.findData("encoder") < 0
+    panel.session.configure(vgg16=str(tmp_path / "vgg16.pt"))
+    assert how.weights["perceptual"].isEnabled()
+    assert how.value().losses == {}, "with a file, the perceptual loss is among the usual ones"
+    assert how.weights["perceptual"].value() == 1
+    panel.session.open_generator(replace(fakes.info(), encoder=True))
+    assert how.weights["portraits"].isEnabled()
+    assert how.start.findData("encoder") >= 0
+
+
+def test_that_nothing_to_compare_is_said_before_anything_begins(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path
+) -> None:
+    for field in panel.how.weights.values():
+        field.setValue(0)
+    encode(qtbot, panel, tmp_path / "me.jpg")
+    assert "give a loss a weight" in panel._messages.text
+    assert state(panel) == "ready"
+
+
+def test_that_any_face_can_be_dropped_to_start_from(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Project]]
+) -> None:
+    how = panel.how
+    panel.open_photo(tmp_path / "me.jpg")
+    qtbot.waitUntil(ready(panel), timeout=5000)
+    assert not how.slot.isVisible()
+    how.start.setCurrentIndex(how.start.findData("code"))
+    qtbot.waitUntil(lambda: how.slot.isVisible() and how.slot.pixels is not None, timeout=5000)
+    face = Recipe.of(Code.from_seed(77, fakes.Z_DIM, fakes.SHA))
+    button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    mime = recipe_mime(face)
+    enter = QDragEnterEvent(QPoint(9, 9), Qt.DropAction.CopyAction, mime, button, keys)
+    QApplication.sendEvent(how.slot, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(how.slot, QDropEvent(QPointF(9, 9), Qt.DropAction.CopyAction, mime, button, keys))
+    qtbot.mouseClick(panel.encode_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    assert jobs_of(Project)[0].settings.start_code == face.sources[0]
+
+
+# -- the queue's order --------------------------------------------------------------------------------------------------------
+def test_that_waiting_photographs_are_encoded_in_the_order_in_which_they_are_put(
+    qtbot: QtBot,
+    panel: EncodePanel,
+    engine: fakes.FakeEngine,
+    tmp_path: Path,
+    jobs_of: Callable[[type[Job]], list[Project]],
+) -> None:
+    engine.pause = 0.01
+    panel.open_photos([tmp_path / f"{name}.jpg" for name in ("one", "two", "three", "four")])
+    qtbot.waitUntil(lambda: all(item.ready for item in panel.items), timeout=10_000)
+    qtbot.mouseClick(panel.encode_all, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.items[0].state == "running", timeout=5000)
+    panel.put(3, 1)
+    panel.put(2, 3)
+    assert [item.name for item in panel.items] == ["one", "four", "three", "two"]
+    assert [panel.queue.item(row).text().split("\n")[0] for row in range(4)] == ["one", "four", "three", "two"]
+    assert panel.item is panel.items[panel.queue.currentRow()]
+    qtbot.waitUntil(lambda: all(item.state == "done" for item in panel.items), timeout=60_000)
+    assert [job.name for job in jobs_of(Project)] == ["one", "four", "three", "two"]
+
+
+def test_that_the_queues_menu_pauses_cancels_and_removes_any_photograph(
+    qtbot: QtBot, panel: EncodePanel, engine: fakes.FakeEngine, tmp_path: Path
+) -> None:
+    def choose(row: int, text: str) -> None:
+        panel.queue.customContextMenuRequested.emit(panel.queue.visualItemRect(panel.queue.item(row)).center())
+        (menu,) = [w for w in QApplication.topLevelWidgets() if isinstance(w, QMenu) and w.isVisible()]
+        action = next(a for a in menu.actions() if a.text() == text)
+        assert action.isEnabled()
+        action.trigger()
+        menu.close()
+        qtbot.waitUntil(lambda: not menu_there())
+
+    def menu_there() -> bool:
+        return any(isinstance(w, QMenu) and w.isVisible() for w in QApplication.topLevelWidgets())
+
+    engine.pause = 0.02
+    panel.open_photos([tmp_path / f"{name}.jpg" for name in ("one", "two", "three")])
+    qtbot.waitUntil(lambda: all(item.ready for item in panel.items), timeout=10_000)
+    qtbot.mouseClick(panel.encode_all, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.items[0].state == "running", timeout=5000)
+    choose(0, "Pause")
+    assert panel.items[0].state == "paused"
+    qtbot.waitUntil(lambda: panel.items[1].state == "running", timeout=5000)
+    choose(2, "Cancel")
+    qtbot.waitUntil(lambda: panel.items[2].state == "cancelled", timeout=5000)
+    choose(2, "Remove")
+    assert [item.name for item in panel.items] == ["one", "two"]
+    choose(1, "Move to the front")
+    assert [item.name for item in panel.items] == ["two", "one"]
+    choose(1, "Resume")
+    qtbot.waitUntil(lambda: all(item.state == "done" for item in panel.items), timeout=30_000)
+
+
+# -- tuning -------------------------------------------------------------------------------------------------------------------
+def test_that_a_generator_is_tuned_to_a_photograph_and_the_tuning_kept(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Tune]]
+) -> None:
+    encode(qtbot, panel, tmp_path / "Ada.jpg")
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    qtbot.mouseClick(panel.tune_button, Qt.MouseButton.LeftButton)
+    dialog = panel.findChild(TuneDialog)
+    assert dialog is not None
+    assert "2.0 MB in the project" in dialog.cost.text()
+    assert "16 MB of memory" in dialog.cost.text()
+    assert not jobs_of(Tune), "the cost is said before anything begins"
+    dialog.steps.setValue(6)
+    dialog.locality.setValue(0.5)
+    qtbot.mouseClick(dialog.tune_button, Qt.MouseButton.LeftButton)
+    session = panel.session
+    qtbot.waitUntil(lambda: bool(session.project.tunings()), timeout=10_000)
+    (job,) = jobs_of(Tune)
+    assert (job.settings.steps, job.settings.locality, job.name) == (6, 0.5, "Ada")
+    assert panel.item is not None
+    assert panel.item.run is not None
+    np.testing.assert_array_equal(job.target, panel.item.run.target)
+    (kept,) = session.project.tunings()
+    assert (kept.sha256, kept.run) == ("7" * 64, panel.item.run.id)
+    assert session.project.tuning(kept.sha256) == b"delta"
+    qtbot.waitUntil(lambda: len(session.project.faces()) == 2, timeout=5000)
+    assert "Ada tuned" in [face.name for face in session.project.faces()]
+    now = session.state.recipe
+    assert now is not None
+    assert (now.tuning, now.sources[0]) == ("7" * 64, job.code)
+
+
+def test_that_a_tuning_that_is_stopped_changes_nothing(
+    qtbot: QtBot, panel: EncodePanel, engine: fakes.FakeEngine, tmp_path: Path
+) -> None:
+    encode(qtbot, panel, tmp_path / "Ada.jpg")
+    qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
+    engine.pause = 0.02
+    qtbot.mouseClick(panel.tune_button, Qt.MouseButton.LeftButton)
+    dialog = panel.findChild(TuneDialog)
+    assert dialog is not None
+    qtbot.mouseClick(dialog.tune_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Step" in dialog.said.text(), timeout=5000)
+    qtbot.mouseClick(dialog.close_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(dialog.tune_button.isEnabled, timeout=5000)
+    assert not panel.session.project.tunings()
+    assert len(panel.session.project.faces()) == 1
+    qtbot.mouseClick(dialog.close_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.findChild(TuneDialog) is None, timeout=5000)
 
 
 def test_that_a_dropped_generator_is_left_to_the_window(panel: EncodePanel, tmp_path: Path) -> None:

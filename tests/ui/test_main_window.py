@@ -148,6 +148,17 @@ def shown(window: MainWindow, kind: type[QDialog]) -> QDialog:
 # -- what is there ----------------------------------------------------------------------------------------------------------
 
 
+def test_that_the_engine_is_told_where_tunings_lie_before_a_generator_opens(
+    qtbot: QtBot, window: MainWindow, engine: fakes.FakeEngine
+) -> None:
+    engine.done.clear()
+    window.open_generator(None)
+    qtbot.waitUntil(lambda: any(isinstance(job, jobs.OpenGenerator) for job in engine.done), timeout=5000)
+    told = next(job for job in engine.done if isinstance(job, jobs.UseTunings | jobs.OpenGenerator))
+    assert isinstance(told, jobs.UseTunings)
+    assert told.project == window.session.project.path
+
+
 def test_that_every_panel_is_in_the_view_menu(window: MainWindow) -> None:
     named = {action.text() for path, action in actions_of(window.menuBar()) if path == "View"}
     assert {kind.title for kind in PANELS} <= named

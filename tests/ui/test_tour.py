@@ -91,7 +91,7 @@ def test_that_a_photograph_becomes_a_face_a_mix_a_video_and_comes_back(
     encode = window.panel(EncodePanel)
     qtbot.waitUntil(lambda: encode.item is not None and encode.item.ready, timeout=60_000)
     assert window.tabs.currentWidget() is encode
-    encode.steps.setValue(20)
+    encode.how.steps.setValue(20)
     qtbot.mouseClick(encode.encode_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: session.state.recipe != second, timeout=120_000)
     found = session.state.recipe

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from PySide6.QtCore import QSize, Qt, QTimer
+from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, QTimer
 from PySide6.QtGui import (
     QAction,
     QDragEnterEvent,
@@ -24,9 +24,6 @@ from PySide6.QtGui import (
     QShortcut,
 )
 from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -42,15 +39,13 @@ from PySide6.QtWidgets import (
 )
 
 from facelab import runs
-from facelab.assets import EMBEDDED_ENCODER, EMBEDDED_GENERATOR, SAMPLE_PHOTO, resource
-from facelab.errors import FacelabError, MissingPart
+from facelab.assets import SAMPLE_PHOTO, resource
+from facelab.errors import FacelabError
 from facelab.jobs import (
-    LIKELY,
     Answer,
     Codes,
     Cropped,
     CropPhoto,
-    GeneratorInfo,
     Images,
     OpenPhoto,
     PhotoOpened,
@@ -62,7 +57,6 @@ from facelab.jobs import (
     ProjectionStep,
     Resolve,
     Thumbnails,
-    read_only,
 )
 from facelab.latent.code import Floats
 from facelab.latent.recipe import Recipe
@@ -70,50 +64,26 @@ from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
 from facelab.ui import theme
 from facelab.ui.dialogs import PHOTO_FILTER, ask_open
+from facelab.ui.encode_settings import EncodeSettings
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.library import keep_face, png_of
 from facelab.ui.photo import Crop, DropZone, PhotoView, Squares, WipeView, difference, face_mask
 from facelab.ui.run_dialogs import PasteBackDialog
 from facelab.ui.session import Session, plain
+from facelab.ui.tune_dialog import tune
 from facelab.ui.widgets import (
     FaceView,
-    Section,
     Wait,
-    Whole,
     button,
     files_of,
     image_of,
+    pixels_of,
     pixmap_of,
     quiet,
     tool,
 )
 from facelab.worker import Client, Ticket
 
-STARTS = {
-    "w_avg": ("Average face", "From the middle of W: the safest start"),
-    "best": ("Best of 64", "From the nearest of 64 random faces"),
-    "seed": ("Seed's face", "From the face of the seed below"),
-    "code": ("Current face", "From the face that is shown now"),
-}
-SPACES = {"w+": ("W+, near the photo", "One code for each layer: comes nearest"), "w": ("W, easy to edit", "One code for all layers: farther off, but edits well")}  # fmt: skip
-RESULTS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
-    "near": ("As near as it comes", "Like the photograph, at the cost of being a face", {}),
-    "edits": ("Near, and edits well", "The layers stay together", {"near_w": 0.03}),
-    "likely": ("A likely face", "Among the faces that the generator knows", LIKELY),
-}
-LOSSES: dict[str, tuple[str, str, dict[str, float]]] = {
-    "": ("As usual", "Pixels and edges, and a VGG16's features where a file is given", {}),
-    "structure": ("With structure", "Pixels, edges, and MS-SSIM, which heeds texture", {"pixels": 1.0, "gradients": 0.5, "ms-ssim": 1.0}),
-    "pixels": ("Pixels alone", "The plain difference of the pictures", {"pixels": 1.0}),
-}  # fmt: skip
-OPTIMISERS = {
-    "adam": ("Adam", "Many small steps; optimises noise too"),
-    "lbfgs": ("L-BFGS", "Fewer, larger steps, on the code alone"),
-}
-STOPS = {
-    None: ("after all steps", "Every step is made"),
-    0.01: ("when it rests", "Ends when 50 steps gain less than 1 % on the 50 before"),
-}
 CROP_MS = 120  # a crop that is dragged is cut out anew at most so often
 SEARCHES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("For smaller faces", "Looking for smaller faces…", {"upsample": 1}),
@@ -121,6 +91,7 @@ SEARCHES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 DIFFERENCE_MS = 150
 THUMB = 44
+UNFINISHED = 3  # runs that are offered each for itself
 
 
 # -- what is worked on ----------------------------------------------------------------------------------------------------------------
@@ -215,7 +186,7 @@ class EncodePanel(Panel):
         self._opening: dict[Ticket, Item] = {}
         self._cropping: dict[Ticket, Item] = {}
         self._runs: dict[Ticket, Item] = {}
-        self._resolving: dict[Ticket, Item] = {}
+        self._resolving: dict[Ticket, tuple[Item, ProjectionSettings]] = {}
         self._starting: list[Item] = []
         self._baselines: dict[Ticket, tuple[str, ProjectionSettings]] = {}
         self._heat = False
@@ -239,7 +210,6 @@ class EncodePanel(Panel):
 
         session.generator_changed.connect(self._generator_changed)
         session.project_changed.connect(self._project_changed)
-        session.settings_changed.connect(lambda _: self._show_losses())
         self._generator_changed(session.generator)
         self._show()
 
@@ -251,7 +221,7 @@ class EncodePanel(Panel):
         column.setContentsMargins(*(2 * theme.GRID,) * 4)
         column.setSpacing(theme.GRID)
         self.zone = DropZone(
-            button("Open photo…", self.ask_photo, icon="open", primary=True),
+            button("Open photos…", self.ask_photo, icon="open", primary=True),
             button("Try the sample photo", self._try_sample, tip="A portrait by NASA, in the public domain"),
         )
         column.addWidget(self.zone, 1)
@@ -308,64 +278,27 @@ class EncodePanel(Panel):
         column.setSpacing(theme.GRID)
         self.cut_view = FaceView("Aligned crop", side=112, hint="Aligned crop")
         column.addWidget(self.cut_view, 0, Qt.AlignmentFlag.AlignHCenter)
-        form = QFormLayout()
-        form.setHorizontalSpacing(theme.GRID)
-        form.setVerticalSpacing(theme.GRID)
-        now = self.session.settings
-        self.space = _box("Space", SPACES, now.encode_space)
-        self.steps = Whole()
-        self.steps.setRange(10, 20_000)
-        self.steps.setSingleStep(50)
-        self.steps.setValue(now.encode_steps)
-        self.steps.setAccessibleName("Steps")
-        self.steps.setToolTip("More steps come nearer; the first hundred do most")
-        self.start = _box("Start", STARTS, "w_avg")
-        self.seed = Whole()
-        self.seed.setRange(0, 2**31 - 1)
-        self.seed.setValue(303)
-        self.seed.setAccessibleName("Seed")
-        self.seed.setToolTip("The same seed on the same machine gives the same result")
-        self.result = _box("Result", {n: (t, h) for n, (t, h, _) in RESULTS.items()}, "near")
-        form.addRow("Result", self.result)
-        form.addRow("Space", self.space)
-        form.addRow("Steps", self.steps)
-        form.addRow("Start", self.start)
-        column.addLayout(form)
-        more = Section("More", folded=True)
-        inner = QFormLayout()
-        inner.setHorizontalSpacing(theme.GRID)
-        inner.addRow("Seed", self.seed)
-        self.losses = _box("Losses", {n: (t, h) for n, (t, h, _) in LOSSES.items()}, "")
-        self.optimiser = _box("Method", OPTIMISERS, "adam")
-        self.stop = _box("Stop", STOPS, None)
-        inner.addRow("Losses", self.losses)
-        inner.addRow("Method", self.optimiser)
-        inner.addRow("Stop", self.stop)
-        self.only_face = QCheckBox("Only the face counts")
-        self.only_face.setToolTip("Hair and background may become what they like")
-        inner.addRow(self.only_face)
-        self.baseline = QCheckBox("Compare with the zero face")
-        self.baseline.setToolTip("Encode the face of z = 0 too, once for these settings: what the generator knows best")
-        inner.addRow(self.baseline)
-        more.body.addLayout(inner)
-        column.addWidget(more)
-        self.losses_note = quiet("", wrap=True, small=True)
-        column.addWidget(self.losses_note)
+        self.how = EncodeSettings(self.session, self.client)
+        column.addWidget(self.how)
         column.addStretch(1)
         self.encode_button = button(
             "Encode", self._encode, primary=True, tip="Begin; exploring goes on meanwhile (Ctrl+Return)"
         )
         QShortcut(QKeySequence("Ctrl+Return"), self, self.encode_button.click)  # a button's own is lost with its text
         self.encode_all = button("Encode all", self._encode_all)
-        self.back_button = button("Another photo…", self.ask_photo)
+        self.back_button = tool("Add photographs", "plus", self.ask_photo, tip="Add photographs to the queue")
         area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(side)
         buttons = QVBoxLayout()
         buttons.setContentsMargins(theme.GRID, 4, theme.GRID, theme.GRID)
         buttons.setSpacing(4)
-        for each in (self.encode_button, self.encode_all, self.back_button):
-            buttons.addWidget(each)
+        below = QHBoxLayout()
+        below.setSpacing(4)
+        below.addWidget(self.encode_button, 1)
+        below.addWidget(self.back_button)
+        buttons.addLayout(below)
+        buttons.addWidget(self.encode_all)
         right = QWidget()
         right.setFixedWidth(232)
         rows = QVBoxLayout(right)
@@ -409,12 +342,16 @@ class EncodePanel(Panel):
             icon="photo",
             tip="Set the face, edited or not, back into its photograph",
         )
+        self.tune_button = button(
+            "Tune…", self._tune, icon="target", tip="Bend a copy of the generator until it draws this photograph"
+        )
         self.next_button = button("Another photo", self._remove_item, icon="photo")
         for each in (
             self.pause_button,
             self.cancel_button,
             self.again_button,
             self.take_button,
+            self.tune_button,
             self.paste_button,
             self.next_button,
         ):
@@ -444,13 +381,18 @@ class EncodePanel(Panel):
         queue.setHorizontalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         queue.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         queue.setAccessibleName("Photographs")
+        queue.setAccessibleDescription("Drag to change the order; the menu key offers what can be done with one")
+        queue.setDragDropMode(QListView.DragDropMode.InternalMove)
+        queue.setDefaultDropAction(Qt.DropAction.MoveAction)
+        queue.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        queue.customContextMenuRequested.connect(self._ask_queue)
+        queue.model().rowsMoved.connect(self._reordered)
         queue.currentRowChanged.connect(self._select)
         remove = QAction("Remove from the list", queue)
         remove.setShortcut(QKeySequence.StandardKey.Delete)
         remove.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
         remove.triggered.connect(self._remove_item)
         queue.addAction(remove)
-        queue.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         queue.hide()
         return queue
 
@@ -467,12 +409,18 @@ class EncodePanel(Panel):
 
     def _add(self, item: Item) -> None:
         self.items.append(item)
-        self.queue.addItem(QListWidgetItem(item.name))
+        self._add_row(item)
         self._show_queue()
         # What a person is looking at stays, unless it is done with.
         if self.item is None or len(self.items) == 1 or self.item.state in ("done", "failed", "cancelled"):
             self.queue.setCurrentRow(len(self.items) - 1)
             self._select(len(self.items) - 1)
+
+    def _add_row(self, item: Item) -> None:
+        row = QListWidgetItem(item.name)
+        # A photograph is dropped between others, never on one.
+        row.setFlags(row.flags() & ~Qt.ItemFlag.ItemIsDropEnabled)
+        self.queue.addItem(row)
 
     def _opened(self, answer: Answer) -> None:
         item = self._opening[cast(Ticket, self.sender())]
@@ -652,18 +600,7 @@ class EncodePanel(Panel):
         for item in self.items:
             if item.run is None:
                 item.cut = None  # another generator may have another size
-        # Its faces are drawn ones: what comes nearest to a photograph pixel by pixel is a blur.
-        self.result.setCurrentIndex(self.result.findData("likely" if _is_embedded(self.session.generator) else "near"))
-        place = self.start.findData("encoder")
-        if _has_encoder(self.session.generator) and place < 0:
-            self.start.addItem("Encoder's guess", "encoder")
-            self.start.setItemData(
-                self.start.count() - 1,
-                "From what facelab's own encoder reads in the photograph",
-                Qt.ItemDataRole.ToolTipRole,
-            )
-        elif not _has_encoder(self.session.generator) and place >= 0:
-            self.start.removeItem(place)
+        self.how.set_generator(self.session.generator)
         self._show_unfinished()
         self._show()
 
@@ -700,17 +637,9 @@ class EncodePanel(Panel):
             self.photo.update()
             self.cut_view.set_pixels(None if item.cut is None else item.cut.pixels)
             self._note_photo()
-            self._show_losses()
             self.pages.setCurrentWidget(self.choose_page)
             self._cut()
         self._buttons()
-
-    def _show_losses(self) -> None:
-        path = self.session.settings.vgg16
-        self.losses_note.setText(
-            "Pixels only: compares pixels and edges. A VGG16 file, given in the settings, adds likeness."
-            if path is None else f"Compares pixels, edges, and features of {Path(path).name}."
-        )  # fmt: skip
 
     def _buttons(self) -> None:
         item, info = self.item, self.session.generator
@@ -731,6 +660,7 @@ class EncodePanel(Panel):
         self.paste_button.setVisible(
             item.run.recipe is not None and item.path is not None and item.run.quad is not None
         )
+        self.tune_button.setVisible(state == "done" and not runs.is_zero_run(item.run.id))
         self.next_button.setVisible(not item.run.open)
 
     def _show_queue(self) -> None:
@@ -756,6 +686,61 @@ class EncodePanel(Panel):
             return f"done, loss {run.best:.3g}"
         return {"failed": "could not be encoded" if item.run else "could not be opened"}.get(item.state, item.state)
 
+    def _ask_queue(self, at: QPoint) -> None:
+        """Offer what can be done with the photograph under the pointer."""
+        found = self.queue.itemAt(at)
+        row = self.queue.currentRow() if found is None else self.queue.row(found)
+        if not 0 <= row < len(self.items):
+            return
+        item = self.items[row]
+        open_run = item.run is not None and item.run.open
+        menu = QMenu(self)
+        if open_run:
+            paused = item.run is not None and item.run.state == "paused"
+            menu.addAction(
+                theme.icon("play" if paused else "pause"), "Resume" if paused else "Pause", partial(self._pause, item)
+            )
+            menu.addAction(theme.icon("close"), "Cancel", partial(self._cancel, item))
+            menu.addSeparator()
+        for text, place in (("Move to the front", 0), ("Move earlier", row - 1), ("Move later", row + 1)):
+            action = menu.addAction(text, partial(self.put, row, place))
+            action.setEnabled(0 <= place < len(self.items) and place != row)
+        menu.addSeparator()
+        remove = menu.addAction(theme.icon("trash"), "Remove", partial(self._remove, item))
+        remove.setEnabled(not open_run)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self.queue.viewport().mapToGlobal(at))
+
+    def put(self, row: int, place: int) -> None:
+        """Put a photograph of the queue at another place; those that wait are encoded in the order in which they stand."""
+        model, nothing = self.queue.model(), QModelIndex()
+        if row != place:
+            model.moveRow(nothing, row, nothing, place + (place > row))
+
+    def _reordered(self, _: QModelIndex, first: int, last: int, __: QModelIndex, before: int) -> None:
+        """Rows ``first`` to ``last`` now stand before what was row ``before``."""
+        taken = self.items[first : last + 1]
+        rest = [*self.items[:first], *self.items[last + 1 :]]
+        place = before if before <= first else before - len(taken)
+        self.items = [*rest[:place], *taken, *rest[place:]]
+        tickets = [item.run.ticket for item in self.items if item.run is not None and item.run.ticket is not None]
+        self.client.order(tickets)
+        self._show_queue()
+
+    def _remove(self, item: Item) -> None:
+        """Take a photograph out of the queue; what was encoded stays in the project."""
+        if item not in self.items or (item.run is not None and item.run.open):
+            return
+        if item is self.item:
+            self._remove_item()
+            return
+        number = self.items.index(item)
+        del self.items[number]
+        self.queue.blockSignals(True)
+        self.queue.takeItem(number)
+        self.queue.blockSignals(False)
+        self._show_queue()
+
     def _remove_item(self) -> None:
         """Done with this one; on to the next that needs a person, or a new photograph."""
         if self.item is not None and not (self.item.run is not None and self.item.run.open):
@@ -770,21 +755,18 @@ class EncodePanel(Panel):
         self._show_queue()
 
     # -- runs -------------------------------------------------------------------------------------------------------------------------
-    def settings(self) -> ProjectionSettings:
-        """What is set now."""
-        return ProjectionSettings(
-            space=self.space.currentData(), steps=self.steps.value(), start=self.start.currentData(), seed=self.seed.value(),
-            learning_rate=self.session.settings.encode_learning_rate, features=self.session.settings.vgg16,
-            **RESULTS[self.result.currentData()][2], losses=LOSSES[self.losses.currentData()][2],
-            optimiser=self.optimiser.currentData(), stop_slope=self.stop.currentData(),
-        )  # fmt: skip
-
     def _encode(self) -> None:
-        if self.item is not None and self.item.state == "ready":
-            self._begin_when_cut(self.item)
+        if self.item is not None:
+            self._encode_these([self.item])
 
     def _encode_all(self) -> None:
-        for item in self.items:
+        self._encode_these(self.items)
+
+    def _encode_these(self, items: Sequence[Item]) -> None:
+        if self.how.problem:
+            self.say(self.how.problem)
+            return
+        for item in items:
             if item.state == "ready":
                 self._begin_when_cut(item)
 
@@ -796,27 +778,27 @@ class EncodePanel(Panel):
             self._cut_item(item)
 
     def _begin(self, item: Item) -> None:
-        settings, recipe = replace(self.settings(), mask=self._mask(item)), self.session.state.recipe
+        settings = replace(self.how.value(), mask=self._mask(item))
+        face = self.how.start_face() if settings.start == "code" else None
         if settings.start != "code":
             self._start_run(item, settings)
-        elif recipe is not None and plain(recipe):
-            self._start_run(item, replace(settings, start_code=recipe.sources[0]))
-        elif recipe is not None:
-            ticket = self.client.submit(Resolve(recipes=(recipe,)))
-            self._resolving[ticket] = item
+        elif face is not None and plain(face):
+            self._start_run(item, replace(settings, start_code=face.sources[0]))
+        elif face is not None:
+            ticket = self.client.submit(Resolve(recipes=(face,)))
+            self._resolving[ticket] = item, settings
             ticket.answered.connect(self._start_resolved)
             ticket.failed.connect(self.say)
             ticket.closed.connect(self._forget_ticket)
 
     def _start_resolved(self, answer: Answer) -> None:
-        item = self._resolving[cast(Ticket, self.sender())]
+        item, settings = self._resolving[cast(Ticket, self.sender())]
         if isinstance(answer, Codes) and item.run is None:
-            settings = replace(self.settings(), mask=self._mask(item))
             self._start_run(item, replace(settings, start_code=replace(answer.codes[0], noise=None)))
 
     def _mask(self, item: Item) -> Pixels | None:
         """What of the crop counts, when only the face shall; None where the face has no landmarks."""
-        if not self.only_face.isChecked() or item.opened is None or item.face is None or item.cut is None:
+        if not self.how.only_face.isChecked() or item.opened is None or item.face is None or item.cut is None:
             return None
         face = item.opened.faces[item.face]
         return face_mask(face, item.cut.quad, len(item.cut.pixels)) if len(face.landmarks) == 68 else None
@@ -836,7 +818,7 @@ class EncodePanel(Panel):
             return
         item.run = run
         self._submit(item, run, run.job())
-        if self.baseline.isChecked():
+        if self.how.baseline.isChecked():
             self._want_baseline(settings)
 
     def _want_baseline(self, settings: ProjectionSettings) -> None:
@@ -874,7 +856,7 @@ class EncodePanel(Panel):
             return
         item = Item(run.name, run=run)
         self.items.append(item)
-        self.queue.addItem(QListWidgetItem(item.name))
+        self._add_row(item)
         self._submit(item, run, run.job())
 
     def _submit(self, item: Item, run: Run, job: Project) -> None:
@@ -1018,9 +1000,11 @@ class EncodePanel(Panel):
         self._heat = not self._heat
         self._show_difference()
 
-    def _pause(self) -> None:
-        run = None if self.item is None else self.item.run
-        if run is None or run.ticket is None:
+    def _pause(self, item: Item | None = None) -> None:
+        """Pause a run, or let it go on; that on screen unless another is named."""
+        item = item or self.item
+        run = None if item is None else item.run
+        if item is None or run is None or run.ticket is None:
             return
         if run.state == "paused":
             run.ticket.resume()
@@ -1029,10 +1013,12 @@ class EncodePanel(Panel):
         else:
             run.ticket.pause()
             run.state = "paused"
-        self._changed(cast(Item, self.item))
+        self._changed(item)
 
-    def _cancel(self) -> None:
-        run = None if self.item is None else self.item.run
+    def _cancel(self, item: Item | None = None) -> None:
+        """Stop a run; that on screen unless another is named."""
+        item = item or self.item
+        run = None if item is None else item.run
         if run is not None and run.ticket is not None:
             run.ticket.cancel()
 
@@ -1040,6 +1026,14 @@ class EncodePanel(Panel):
         run = None if self.item is None else self.item.run
         if run is not None and run.recipe is not None:
             self.session.take(run.recipe, f"Take {run.name}")
+
+    def _tune(self) -> None:
+        run = None if self.item is None else self.item.run
+        if run is not None and run.recipe is not None:
+            try:
+                tune(self.session, self.client, run.recipe, self)
+            except FacelabError as error:
+                self.say(error)
 
     def _paste_back(self) -> None:
         """Set the face back into its photograph: the current one, when it was made from what was found."""
@@ -1053,8 +1047,8 @@ class EncodePanel(Panel):
         dialog.open()
 
     # -- runs that were stopped -----------------------------------------------------------------------------------------------------------
-    def _go_on(self) -> None:
-        item = self.item
+    def _go_on(self, item: Item | None = None) -> None:
+        item = item or self.item
         if item is None or item.run is None:
             return
         run, info = item.run, self.session.generator
@@ -1079,8 +1073,8 @@ class EncodePanel(Panel):
         try:
             return [
                 row for row in self.session.project.runs()
-                if row.status != "done" and row.generator == info.sha256 and row.id not in here and row.steps_done
-                and not runs.is_zero_run(row.id)
+                if row.status != "done" and row.generator == info.sha256 and row.id not in here
+                and (row.steps_done or row.status == "interrupted") and not runs.is_zero_run(row.id)
             ]  # fmt: skip
         except FacelabError as error:
             self.say(error)
@@ -1093,26 +1087,49 @@ class EncodePanel(Panel):
             if line is not None:
                 line.hide()
                 line.deleteLater()
-        for row in self.unfinished_runs()[:3]:
-            offer = QFrame()
-            offer.setObjectName("unfinished")
-            inside = QHBoxLayout(offer)
-            inside.setContentsMargins(theme.GRID, 4, 4, 4)
-            inside.setSpacing(theme.GRID)
+        found = self.unfinished_runs()[::-1]  # the oldest first, as they were queued
+        for row in found[:UNFINISHED]:
             total = row.settings.get("steps")
-            inside.addWidget(
-                quiet(
-                    f"{row.name} was stopped at step {row.steps_done:,}"
-                    + (f" of {total:,}" if isinstance(total, int) else "")
-                ),
-                1,
+            of = f" of {total:,}" if isinstance(total, int) else ""
+            said = (
+                f"{row.name} was stopped at step {row.steps_done:,}{of}"
+                if row.steps_done
+                else f"{row.name} was waiting"
             )
-            inside.addWidget(button("Go on", partial(self.resume, row), icon="play"))
-            inside.addWidget(tool(f"Forget {row.name}", "trash", partial(self._forget, row), tip="Delete this run"))
-            self.unfinished.addWidget(offer)
+            self.unfinished.addWidget(
+                self._offer(
+                    said,
+                    button("Go on", partial(self.resume, [row]), icon="play"),
+                    tool(f"Forget {row.name}", "trash", partial(self._forget, [row]), tip="Delete this run"),
+                )
+            )
+        if len(found) > 1:
+            self.unfinished.addWidget(
+                self._offer(
+                    f"{len(found)} were not finished",
+                    button("Go on with all", partial(self.resume, found), icon="play"),
+                    tool("Forget all", "trash", partial(self._forget, found), tip="Delete all of these runs"),
+                )
+            )
 
-    def resume(self, row: RunRow) -> None:
-        """Go on with a run that was stopped, from its last checkpoint."""
+    def _offer(self, text: str, *controls: QWidget) -> QFrame:
+        """A line about what was left unfinished, with what can be done about it."""
+        offer = QFrame()
+        offer.setObjectName("unfinished")
+        inside = QHBoxLayout(offer)
+        inside.setContentsMargins(theme.GRID, 4, 4, 4)
+        inside.setSpacing(theme.GRID)
+        inside.addWidget(quiet(text), 1)
+        for each in controls:
+            inside.addWidget(each)
+        return offer
+
+    def resume(self, rows: Sequence[RunRow]) -> None:
+        """Go on with runs that were stopped, each from its last checkpoint, in this order."""
+        for row in rows:
+            self._resume(row)
+
+    def _resume(self, row: RunRow) -> None:
         project = self.session.project
         try:
             settings = runs.settings_of(row.settings)
@@ -1129,38 +1146,17 @@ class EncodePanel(Panel):
             photo=photo[0] if photo else None, quad=photo[1] if photo else None, steps=row.steps_done, best=row.best,
             state="cancelled",
         )  # fmt: skip
-        self._add(Item(row.name, run=run))
-        self.queue.setCurrentRow(len(self.items) - 1)
-        self._select(len(self.items) - 1)
-        self._go_on()
+        item = Item(row.name, run=run)
+        self._add(item)
+        self._go_on(item)
 
-    def _forget(self, row: RunRow) -> None:
-        self.session.project.delete_run(row.id)
+    def _forget(self, rows: Sequence[RunRow]) -> None:
+        for row in rows:
+            self.session.project.delete_run(row.id)
         self._show_unfinished()
 
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
-
-
-def _is_embedded(info: GeneratorInfo | None) -> bool:
-    """Whether a generator is the one that comes with facelab."""
-    return info is not None and (info.path is None or Path(info.path) == resource(EMBEDDED_GENERATOR))
-
-
-def _has_encoder(info: GeneratorInfo | None) -> bool:
-    """Whether facelab's encoder knows a generator: only that which comes with facelab."""
-    try:
-        resource(EMBEDDED_ENCODER)
-        return _is_embedded(info)
-    except MissingPart:
-        return False
-
-
-def pixels_of(image: QImage) -> Pixels:
-    """uint8 [H, W, 3] of a picture."""
-    image = image.convertToFormat(QImage.Format.Format_RGB888)
-    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
-    return read_only(rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy())
 
 
 def _resized(pixels: Pixels, side: int) -> Pixels:
@@ -1168,17 +1164,6 @@ def _resized(pixels: Pixels, side: int) -> Pixels:
         side, side, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
     )
     return pixels_of(image)
-
-
-def _box(name: str, choices: Mapping[Any, tuple[str, str]], value: object) -> QComboBox:
-    box = QComboBox(accessibleName=name)
-    for data, (text, tip) in choices.items():
-        box.addItem(text, data)
-        box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-    box.setCurrentIndex(max(0, list(choices).index(value) if value in choices else 0))
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(6)
-    return box
 
 
 def _sentence(text: str) -> str:

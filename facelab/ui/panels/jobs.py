@@ -9,7 +9,7 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from facelab import jobs
-from facelab.jobs import Answer, Job, Progress, Project, ProjectionStep, Written
+from facelab.jobs import Answer, Job, Progress, Project, ProjectionStep, Tune, TuningStep, Written
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session
@@ -25,6 +25,8 @@ def name_of(job: Job) -> str:
     said = f"{job.doing[:1].upper()}{job.doing[1:]}"
     if isinstance(job, jobs.Project) and job.name:
         return f"{said} {job.name}"
+    if isinstance(job, jobs.Tune) and job.name:
+        return f"{said} to {job.name}"
     if isinstance(job, jobs.ExportPictures):
         return f"{said}: {job.paths[0].name}" if len(job.paths) == 1 else f"{said}: {len(job.paths)}"
     path = getattr(job, "path", None)
@@ -86,7 +88,7 @@ class JobRow(QFrame):
     def _answered(self, answer: Answer) -> None:
         if isinstance(answer, Written):
             self._written = answer.path
-        elif isinstance(answer, ProjectionStep) and isinstance(self.ticket.job, Project):
+        elif isinstance(answer, ProjectionStep | TuningStep) and isinstance(self.ticket.job, Project | Tune):
             # An encoding tells how far it is by its steps.
             done, total = answer.steps[-1] + 1, self.ticket.job.settings.steps
             self._progressed(Progress(done, total, f"step {done:,} of {total:,}"))
@@ -169,7 +171,7 @@ class JobsPanel(Panel):
 
     @property
     def rows(self) -> tuple[JobRow, ...]:
-        """The rows, the newest first."""
+        """The rows; what was begun last comes first, before what was submitted last."""
         return tuple(self._rows)
 
     def running(self) -> list[Ticket]:
@@ -188,6 +190,7 @@ class JobsPanel(Panel):
     def _add(self, ticket: Ticket, passing: bool = False) -> None:
         row = JobRow(ticket)
         row.gone.connect(self._remove)
+        ticket.started.connect(lambda: self._raise(row))
         if passing:  # its panel shows what came of it
             row.note.setText("working")
             ticket.closed.connect(lambda _: self._remove(row))
@@ -197,6 +200,14 @@ class JobsPanel(Panel):
         for old in ended[KEPT_ROWS:]:
             self._remove(old)
         self._refresh()
+
+    def _raise(self, row: JobRow) -> None:
+        """What is worked on stands above what waits, however long the queue."""
+        if row in self._rows:
+            self._rows.remove(row)
+            self._rows.insert(0, row)
+            self._column.removeWidget(row)
+            self._column.insertWidget(0, row)
 
     def _remove(self, row: JobRow) -> None:
         if row in self._rows:
