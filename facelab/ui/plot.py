@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, Qt
+from PySide6.QtCore import QPointF, QSize, Qt
 from PySide6.QtGui import QColor, QFont
 
 from facelab.ui import theme
+
+Values = npt.NDArray[np.float64]
 
 
 def ticks(low: float, high: float, pixels: float, apart: float) -> tuple[list[float], list[float]]:
@@ -163,3 +166,45 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
     def scene_point(self, x: float, y: float) -> QPointF:
         """The scene's point of values of the axes, in powers of ten where they are logarithmic."""
         return cast(QPointF, self.box.mapViewToScene(QPointF(x, y)))
+
+
+class Figure(pg.PlotWidget):  # type: ignore[misc]
+    """A plot as it leaves the window: dark on white, of a size for a page, labelled, with a legend; never seen on the screen."""
+
+    def __init__(self, size: QSize, log: bool, title: str) -> None:
+        super().__init__(axisItems={"bottom": LogAxis("bottom"), "left": LogAxis("left")})
+        self.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+        self.resize(size)
+        self.setBackground("#ffffff")
+        self.setLogMode(log, log)
+        self._log = log
+        ink = QColor("#1a1a1a")
+        item = self.getPlotItem()
+        item.hideButtons()
+        item.setContentsMargins(8, 12, 16, 8)
+        item.addLegend(offset=(-16, 16), labelTextColor=ink, brush=pg.mkBrush("#ffffffd0"), pen=pg.mkPen("#d0d0d0"))
+        item.setLabel("bottom", "step", color=ink.name())
+        item.setLabel("left", title, color=ink.name())
+        for side in ("left", "bottom"):
+            axis = item.getAxis(side)
+            axis.setPen(pg.mkPen("#b0b0b0"))
+            axis.setTextPen(pg.mkPen(ink))
+            axis.setGrid(40)
+
+    def draw(self, name: str, colour: QColor, dashed: bool, x: Values, raw: Values, mean: Values) -> None:
+        """Draw a curve: its values faintly, and their moving average under its name."""
+        faint = QColor(colour)
+        faint.setAlpha(90)
+        style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
+        for y, pen, said in (
+            (raw, pg.mkPen(faint, width=1), None),
+            (mean, pg.mkPen(colour, width=2, style=style), name),
+        ):
+            fit = np.isfinite(y) & ((y > 0) | (not self._log))
+            self.getPlotItem().plot(x[fit], y[fit], pen=pen, name=said)
+
+    def look_at(self, plot: LossPlot) -> None:
+        """Show the range that another plot shows."""
+        across, up = plot.box.viewRange()
+        self.setRange(xRange=across, yRange=up, padding=0)
+        self.show()

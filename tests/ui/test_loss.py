@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PySide6.QtCore import QPointF, Qt
+from PySide6.QtGui import QImage
 from pytestqt.qtbot import QtBot
 
 from facelab.jobs import ExportDescent, Job, Project, ProjectionSettings, Thumbnails
 from facelab.ui.dialogs import ExportDescentDialog
-from facelab.ui.panels.loss import LossPanel, moving_average, thinned
+from facelab.ui.panels.loss import FIGURE, LossPanel, moving_average, thinned
 from facelab.ui.plot import ticks
 from facelab.ui.run_dialogs import ReportDialog
 from facelab.ui.session import Session
@@ -186,7 +187,12 @@ def test_that_curves_are_exported_as_numbers_picture_and_drawing(
     assert len(rows) == 80
     assert float(rows[9]["total"]) == pytest.approx(panel.curves["anna"].values("total")[9], rel=1e-6)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "loss.svg").read_text(encoding="utf-8")
+    drawing = (tmp_path / "loss.svg").read_text(encoding="utf-8")
+    assert "<svg" in drawing
+    assert "step" in drawing
+    picture = QImage(str(tmp_path / "loss.png"))
+    assert picture.size() == FIGURE, "of a size for a page, however small the panel is"
+    assert {picture.pixelColor(x, 740).name() for x in range(4)} == {"#ffffff"}
     panel.export(tmp_path / "nowhere" / "loss.csv")
     assert "does not exist" in panel._messages.text
 

@@ -42,7 +42,7 @@ from facelab.ui.widgets import Elided, EmptyState, FaceView, button, tool
 from facelab.worker import Client, Ticket
 
 if TYPE_CHECKING:  # pyqtgraph takes long to load
-    from facelab.ui.plot import Lines, LossPlot
+    from facelab.ui.plot import Figure, Lines, LossPlot
 
 Values = npt.NDArray[np.float64]
 WINDOW = 50  # steps of the moving average
@@ -51,6 +51,7 @@ POINTS = 500  # of a curve that are drawn; more cannot be told apart on the scre
 NEAR = 10  # px within which the cursor finds a kept step
 RUNS = 60  # earlier runs that are offered
 HOVER_MS = 60
+FIGURE = QSize(1200, 750)  # of an exported plot
 ROW = Qt.ItemDataRole.UserRole
 # Told apart in both themes, by lightness too; the first is the accent's place.
 COLOURS = {
@@ -611,22 +612,45 @@ class LossPanel(Panel):
             with replacing(path) as temporary:
                 if path.suffix == ".csv":
                     self._write_csv(temporary)
-                elif path.suffix == ".svg":
-                    self._write_svg(temporary)
                 else:
-                    self.plot.grab().save(str(temporary), "PNG")
+                    self._write_figure(temporary, path.suffix)
         except FacelabError as error:
             self.say(error)
 
-    def _write_svg(self, path: Path) -> None:
-        drawing = QSvgGenerator()
-        drawing.setFileName(str(path))
-        drawing.setSize(self.plot.size())
-        drawing.setViewBox(self.plot.rect())
-        drawing.setTitle("Loss by step")
-        painter = QPainter(drawing)
-        self.plot.render(painter)
-        painter.end()
+    def figure(self) -> Figure:
+        """The curves and the range that are shown, as they leave the window."""
+        from facelab.ui.plot import Figure
+
+        title = "loss" if self.term.currentData() == "total" else self.term.currentText()
+        made = Figure(FIGURE, self.log, title)
+        for curve in self.curves.values():
+            if not curve.shown:
+                continue
+            values = curve.values(self.term.currentData())
+            places = thinned(len(values), self.log)
+            colour = QColor(COLOURS["light"][curve.colour % len(COLOURS["light"])])
+            both = values[places], moving_average(values)[places]
+            made.draw(_words(curve.name, curve.best), colour, is_zero_run(curve.run), places + 1.0, *both)
+        made.look_at(self.plot)
+        return made
+
+    def _write_figure(self, path: Path, suffix: str) -> None:
+        figure = self.figure()
+        try:
+            if suffix == ".svg":
+                drawing = QSvgGenerator()
+                drawing.setFileName(str(path))
+                drawing.setSize(FIGURE)
+                drawing.setViewBox(figure.rect())
+                drawing.setTitle("Loss by step")
+                painter = QPainter(drawing)
+                figure.render(painter)
+                painter.end()
+            else:
+                figure.grab().save(str(path), "PNG")
+        finally:
+            figure.close()
+            figure.deleteLater()
 
     def _write_csv(self, path: Path) -> None:
         shown = [c for c in self.curves.values() if c.shown]
