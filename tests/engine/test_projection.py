@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -364,8 +365,9 @@ def test_that_a_resumed_run_ends_as_if_it_had_never_stopped(
 
 
 def test_that_a_state_is_given_at_most_once_a_second(model: Model) -> None:
+    began = time.monotonic()
     found = [a for a in answers(model, job(model, steps=30)) if isinstance(a, ProjectionState)]
-    assert len(found) <= 4
+    assert len(found) <= 1 + time.monotonic() - began, "however slow the machine is"
 
 
 @pytest.mark.slow
