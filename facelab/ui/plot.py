@@ -17,7 +17,7 @@ from PySide6.QtGui import QColor, QFont
 
 from facelab.ui import theme
 
-Values = npt.NDArray[np.float64]
+Values = npt.NDArray[np.floating]
 
 
 def ticks(low: float, high: float, pixels: float, apart: float) -> tuple[list[float], list[float]]:
