@@ -72,13 +72,8 @@ def run(files: Sequence[Path] = ()) -> int:
     project = Project.open(projects[-1]) if projects else None
     with _window(project) as window:
         window.show()
-
-        def start() -> None:
-            importlib.import_module("facelab.ui.plot")  # needed soon, but not for the first picture
-            window.start()
-            window.open_files(path for path in files if path not in projects)
-
-        painted = _FirstPaint(window, start)
+        others = [path for path in files if path not in projects]
+        painted = _FirstPaint(window, lambda: _start(window, others))
         with _interruptible(window):
             code = app.exec()
         painted.deleteLater()
@@ -102,7 +97,7 @@ def screenshot(path: Path, files: Sequence[Path] = (), *, size: QSize = SIZE, se
     with _window(Project.open(path.with_suffix(".facelab")), Settings(), own_layout=False) as window:
         window.resize(size)
         window.show()
-        window.start()
+        _start(window)
         wait_until_idle(window, seconds)
         for file in files:
             window.open_files([file])
@@ -197,6 +192,13 @@ def _project(chosen: Settings) -> tuple[Project, list[str]]:
         now = datetime.datetime.now().strftime("%Y-%m-%d %H-%M-%S")
         instead = settings.data_folder() / f"library {now}.facelab"
         return Project.open(instead), [f"{error}. A new project was begun: {instead}"]
+
+
+def _start(window: MainWindow, files: Sequence[Path] = ()) -> None:
+    """Load what the first picture of the window did without, then a generator, then the files."""
+    importlib.import_module("facelab.ui.plot")
+    window.start()
+    window.open_files(files)
 
 
 class _FirstPaint(QObject):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,14 @@ def test_that_the_window_is_there_before_torch(module: str) -> None:
 
 def test_that_every_panel_is_made_without_torch() -> None:
     assert not loaded_by("from facelab.ui.panels import PANELS\nassert PANELS") & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_that_every_link_of_a_document_leads_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text("utf-8")
+    links = [
+        link for link in re.findall(r"\]\(([^)#\s]+)", text) if not link.startswith(("http:", "https:", "mailto:"))
+    ]
+    assert not [link for link in links if not (ROOT / document).parent.joinpath(link).exists()]
