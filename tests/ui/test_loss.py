@@ -187,6 +187,11 @@ def test_that_curves_are_exported_as_numbers_picture_and_drawing(
     assert len(rows) == 80
     assert float(rows[9]["total"]) == pytest.approx(panel.curves["anna"].values("total")[9], rel=1e-6)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    figure = panel.figure()
+    lines = figure.getPlotItem().listDataItems()
+    assert [len(line.xData) for line in lines] == [80, 80], "the values and their mean"
+    assert [label.text.split()[0] for _, label in figure.getPlotItem().legend.items] == ["anna"]
+    figure.close()
     drawing = (tmp_path / "loss.svg").read_text(encoding="utf-8")
     assert "<svg" in drawing
     assert "step" in drawing
