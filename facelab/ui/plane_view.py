@@ -264,7 +264,7 @@ class PlaneView(Canvas):
         x, y = self.camera.screen(u, v, self.width(), self.height())
         side = self.step * self.camera.scale / 2 - 2
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        for colour, width in ((QColor(0, 0, 0, 140), 4.0), (QColor(theme.colours().accent), 2.0)):
+        for colour, width in ((QColor(0, 0, 0, 140), 4.0), (QColor(theme.DARK.accent), 2.0)):
             pen = QPen(colour, width)
             if not self.cross_on_plane:  # near here, not here: a broken ring without hairs
                 pen.setDashPattern([6 / width, 4 / width])
@@ -296,7 +296,7 @@ class PlaneView(Canvas):
     def _paint_path(self, painter: QPainter) -> None:
         line = QPolygonF([QPointF(*self.camera.screen(u, v, self.width(), self.height())) for u, v in self.path])
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        for colour, width in ((QColor(0, 0, 0, 150), 6.0), (QColor(theme.colours().accent), 3.0)):
+        for colour, width in ((QColor(0, 0, 0, 150), 6.0), (QColor(theme.DARK.accent), 3.0)):
             painter.setPen(
                 QPen(colour, width, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap, Qt.PenJoinStyle.RoundJoin)
             )
