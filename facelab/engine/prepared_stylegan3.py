@@ -92,7 +92,8 @@ def _depthwise(kernel: Tensor, channels: int) -> Tensor:
 class Layer:
     """A convolution, then upsampling, activation and downsampling in phases."""
 
-    def __init__(self, layer: FilteredLayer) -> None:
+    def __init__(self, layer: FilteredLayer, side: int) -> None:
+        """``side`` is that of its input."""
         self.kernel, self.torgb = layer.kernel, layer.torgb
         self.ins, self.outs = layer.in_channels, layer.out_channels
         self.up, self.down = layer.up, layer.down
@@ -109,9 +110,10 @@ class Layer:
         self.gain, self.scale = gain, scale
         self.squares = weight.square().sum([2, 3]).t().contiguous()
         self.bias = layer.bias.detach() * gain
-        wide = self.ins * self.outs >= _WINOGRAD_CHANNELS and self.kernel == 3 and weight.device.type == "cpu"
-        self.winograd = Weight(weight) if wide else None
-        self.weight = None if wide else weight.contiguous(memory_format=_LAST)
+        grown = side + self.kernel - 1
+        whole = grown + -grown % TILE  # tiles, the last ones reaching beyond the map
+        self.winograd = Weight.where_it_pays(weight, whole) if self.kernel == 3 and not self.torgb else None
+        self.weight = None if self.winograd is not None else weight.contiguous(memory_format=_LAST)
         up_filter, down_filter = layer.filter_of("up_filter"), layer.filter_of("down_filter")
         self.filtered = up_filter is not None
         if up_filter is not None:
@@ -262,7 +264,9 @@ class PreparedStyleGAN3:
     def __init__(self, network: StyleGAN3, cache: PrefixCache) -> None:
         self.network = network
         self.cache = cache
-        self._layers = [Layer(layer) for layer in _layers(network)]
+        source: FourierInput = network.synthesis.input  # type: ignore[assignment]
+        sides = (source.size[0], *network.block_resolutions)
+        self._layers = [Layer(layer, side) for layer, side in zip(_layers(network), sides, strict=False)]
         self._last: list[bytes] = []
 
     @staticmethod

@@ -8,7 +8,10 @@ Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"
 
 from __future__ import annotations
 
+import enum
 import functools
+import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -29,24 +32,90 @@ _OUTPUT = torch.tensor(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
     dtype=torch.float32, device="cpu",
 )  # fmt: skip
-_STRIP = 8 << 20  # bytes of transformed input: measured, flat from 4 to 16 MB
 _WEIGHT2 = torch.kron(_WEIGHT, _WEIGHT)
+_FEWEST_TILES = 64  # worked on together: below, the products are too thin
+_LEAST_CHANNELS = 48  # below, no processor was seen to gain
+_LAST = torch.channels_last
+
+
+class Form(enum.Enum):
+    """How a 3x3 convolution is computed; which is fastest depends on its shape and on the processor."""
+
+    DIRECT = "the library's own convolution"
+    BATCHED = "tiles, multiplied by one batched matrix product"
+    GROUPED = (
+        "tiles, multiplied by one grouped 1x1 convolution of oneDNN, which keeps its pace where MKL does not (on AMD)"
+    )
+
+
+# Bytes of transformed tiles worked on at a time, so that they stay in the cache: measured.
+_STRIP = {Form.BATCHED: 1_200_000, Form.GROUPED: 2_400_000}
+
+
+@functools.cache
+def fastest(ins: int, outs: int, side: int, threads: int) -> Form:
+    """The form that convolves [1, ins, side, side] to ``outs`` channels fastest here, by trying a few of its rows.
+
+    Tried once for each shape in a process; ``threads`` is torch's number of threads, on which the answer depends.
+    """
+    if side % TILE or side < 4 * TILE or min(ins, outs) < _LEAST_CHANNELS:
+        return Form.DIRECT
+    rows = min(side, 16)
+    x = torch.full((1, ins, rows, side), 0.5).contiguous(memory_format=_LAST)
+    kernel = torch.full((outs, ins, 3, 3), 0.01).contiguous(memory_format=_LAST)
+    runs: dict[Form, Callable[[], object]] = {}
+    if ins * outs < 256 * 256:  # above, it has always lost
+        runs[Form.DIRECT] = lambda: functional.conv2d(x, kernel, padding=1)
+    for form in (Form.BATCHED, *((Form.GROUPED,) if _packs(ins, outs) else ())):
+        weight = Weight(kernel, form)
+        runs[form] = lambda weight=weight: convolve(x, weight, None, _plain)  # type: ignore[misc]
+    now = time.thread_time if threads == 1 else time.perf_counter  # of one thread, what else runs does not count
+    times = dict.fromkeys(runs, math.inf)
+    for turn in range(4):
+        for form, run in runs.items():
+            start = now()
+            run()
+            if turn:
+                times[form] = min(times[form], now() - start)
+    return min(times, key=lambda form: times[form])
+
+
+def _packs(ins: int, outs: int) -> bool:
+    """Whether oneDNN's grouped convolution runs at full pace: its kernels take sixteen channels at a time."""
+    return ins % 16 == 0 and outs % 16 == 0 and _onednn()
 
 
 @functools.cache
 def _onednn() -> bool:
-    """Whether torch offers oneDNN's matrix product, which keeps its pace on every x86 (MKL does not on AMD's: measured
-    264 against 110 GFLOP/s on one core)."""
+    """Whether torch offers oneDNN's convolution with weights that were laid out beforehand, and it computes what it should."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     try:
         with torch.no_grad():
-            a, b = torch.eye(16), torch.arange(256.0).view(16, 16)
-            packed = torch.ops.mkldnn._reorder_linear_weight(b, 16)
-            product = torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], "")
-            return bool(torch.equal(product, b.t()))
+            x = torch.arange(2 * 32.0).view(2, 32)
+            weight = torch.eye(16).repeat(2, 1) * torch.tensor([[1.0]] * 16 + [[2.0]] * 16)
+            packed = _pack(weight.view(32, 16, 1, 1), 2)
+            want = x * torch.tensor([1.0] * 16 + [2.0] * 16)
+            return bool(torch.equal(_grouped(x, packed, 2), want))
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
+
+
+def _pack(weight: Tensor, groups: int) -> Tensor:
+    """Weights [groups O, I, 1, 1] as oneDNN wants them."""
+    like = [1, groups * weight.shape[1], 1, _FEWEST_TILES]
+    weight = weight.contiguous(memory_format=_LAST)
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, (0, 0), (1, 1), (1, 1), groups, like)
+    return packed
+
+
+def _grouped(x: Tensor, packed: Tensor, groups: int) -> Tensor:
+    """x [n, groups I] to [n, groups O], group by group."""
+    image = x.view(1, 1, *x.shape).permute(0, 3, 1, 2)  # [1, groups I, 1, n] in channels_last
+    y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        image, packed, None, (0, 0), (1, 1), (1, 1), groups, "none", [], ""
+    )
+    return y.permute(0, 2, 3, 1).reshape(len(x), -1)
 
 
 class Weight:
@@ -54,41 +123,75 @@ class Weight:
 
     Attributes:
         outs: O.
+        form: how the tiles are multiplied by them; not DIRECT.
     """
 
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Tensor, form: Form) -> None:
+        assert form is not Form.DIRECT
         self.outs, ins = weight.shape[:2]
+        self.form = form
         # Formed in float64: its rounding would be seen in every picture.
         flat = weight.detach().to(torch.float64).reshape(self.outs * ins, 9).t()
         points = (_WEIGHT2 @ flat).reshape(36, self.outs, ins).to(torch.float32)  # [36, O, I]
-        self._packed: list[Tensor] | None = None
-        self._plain: Tensor | None = None
-        if _onednn():
-            self._packed = [torch.ops.mkldnn._reorder_linear_weight(p.contiguous(), 128) for p in points]
+        if form is Form.GROUPED:
+            self._points = _pack(points.view(36 * self.outs, ins, 1, 1), 36)
         else:
-            self._plain = points.transpose(1, 2).contiguous()
+            self._points = points.transpose(1, 2).contiguous()
 
-    def product(self, gathered: Tensor) -> Tensor:  # [36, n, I] -> [36, n, O]
-        if self._plain is not None:
-            return torch.bmm(gathered, self._plain)
-        assert self._packed is not None
-        out = gathered.new_empty(36, gathered.shape[1], self.outs)
-        for point, (a, b) in enumerate(zip(gathered, self._packed, strict=True)):
-            out[point] = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-        return out
+    @classmethod
+    def where_it_pays(cls, weight: Tensor, side: int) -> Weight | None:
+        """Of a layer on [., I, side, side], or None where the library's own convolution is faster (or not on a CPU)."""
+        if weight.device.type != "cpu":
+            return None
+        outs, ins = weight.shape[:2]
+        form = fastest(ins, outs, side, torch.get_num_threads())
+        return None if form is Form.DIRECT else cls(weight, form)
+
+    @classmethod
+    def of_gradient(cls, weight: Tensor) -> Weight:
+        """Of the convolution that takes the gradient of the output of one with ``weight`` to that of its input."""
+        turned = weight.flip(2, 3).transpose(0, 1)
+        return cls(turned, Form.GROUPED if _packs(*weight.shape[:2]) else Form.BATCHED)
+
+    def apply(self, gathered: Tensor, spare: Tensor) -> Tensor:
+        """Multiply tiles of the input, giving tiles of the output.
+
+        Args:
+            gathered: [6, 6, n, I], contiguous; it is overwritten.
+            spare: at least 36 n max(I, O) numbers to work in, as ``gathered`` has behind it: no new memory is touched.
+
+        Returns:
+            [n, 4, 4, O], perhaps permuted, in one of the two.
+        """
+        n, ins = gathered.shape[2:]
+        outs = self.outs
+
+        def room(flat: Tensor, *shape: int) -> Tensor:
+            return flat.as_strided((math.prod(shape),), (1,)).view(shape)
+
+        here, there = gathered, spare
+        rows = torch.mm(_INPUT, here.view(6, -1), out=room(there, 6, 6 * n * ins))
+        tiles = torch.bmm(_INPUT.expand(6, 6, 6), rows.view(6, 6, n * ins), out=room(here, 6, 6, n * ins))
+        tiles = tiles.view(36, n, ins)
+        if self.form is Form.GROUPED:
+            # oneDNN lays the weights out in one of two ways by the number of tiles; of the other, it is many times slower.
+            image = room(there, max(n, _FEWEST_TILES), 36 * ins)
+            image[:n].view(n, 36, ins).copy_(tiles.transpose(0, 1))
+            product = _grouped(image, self._points, 36)[:n].view(n, 6, 6 * outs)
+            rows = torch.bmm(_OUTPUT.expand(n, 4, 6), product, out=room(here, n, 4, 6 * outs))
+            rows = rows.view(4 * n, 6, outs)
+            return torch.bmm(_OUTPUT.expand(4 * n, 4, 6), rows, out=room(there, 4 * n, 4, outs)).view(n, 4, 4, outs)
+        product = torch.bmm(tiles, self._points, out=room(there, 36, n, outs))
+        rows = torch.mm(_OUTPUT, product.view(6, -1), out=room(here, 4, 6 * n * outs)).view(4, 6, n * outs)
+        columns = torch.bmm(_OUTPUT.expand(4, 4, 6), rows, out=room(there, 4, 4, n * outs))
+        return columns.view(4, 4, n, outs).permute(2, 0, 1, 3)
 
 
-def _both_axes(matrix: Tensor, x: Tensor) -> Tensor:
-    """Apply a transform [m, 6] to the two leading axes of x [6, 6, ...], giving [m, m, rest]."""
-    m = len(matrix)
-    x = torch.mm(matrix, x.reshape(6, -1)).view(m, 6, -1)
-    return torch.matmul(matrix, x)
-
-
-def tile_rows(side: int, channels: int) -> int:
+def tile_rows(side: int, channels: int, form: Form) -> int:
     """Rows of tiles that are worked on together, so that the products are large and a strip stays in the cache."""
-    wanted = max(1, (_STRIP // (144 * channels)) // (side // TILE))  # 36 float32 a tile and channel
-    return min(side // TILE, wanted)
+    across = side // TILE
+    tiles = max(_FEWEST_TILES, _STRIP[form] // (144 * channels))  # 36 float32 a tile and channel
+    return min(side // TILE, max(1, round(tiles / across)))
 
 
 def convolve(
@@ -102,7 +205,7 @@ def convolve(
     Args:
         x: [N, I, H, W] in channels_last, H and W divisible by 4.
         weight: the transformed weights.
-        scale: [N, I], multiplied onto the input in the pass that gathers it, or None.
+        scale: [N, I], multiplied onto the input, or None.
         finish: called for each strip with (raw [n, rows, 4, W / 4, 4, O] as a permuted view, the same strip of the
             output [n, 4 rows, W, O] to be written, first sample, first row, last row + 1).
 
@@ -111,28 +214,40 @@ def convolve(
     """
     count, ins, height, width = x.shape
     outs, across = weight.outs, width // TILE
-    padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [N, H + 2, W + 2, I]
+    source = x.permute(0, 2, 3, 1)
     out = x.new_empty(count, height, width, outs)
-    by_sample, by_row, by_column = padded.stride()[:3]
-    rows = tile_rows(height, max(ins, outs))
+    rows = min(height // TILE, tile_rows(width, max(ins, outs), weight.form))
     # Small pictures are taken several at a time, so that the products are large enough.
     together = max(1, min(count, 256 // (rows * across))) if rows * TILE >= height else 1
+    # A strip with a border; only its left and right edges stay zero throughout.
+    padded = x.new_zeros(together, TILE * rows + 2, width + 2, ins)
+    by_sample, by_row, by_column = padded.stride()[:3]
+    spare = x.new_zeros(2, 36 * max(together * rows * across, _FEWEST_TILES) * max(ins, outs))
     for first in range(0, count, together):
         n = min(together, count - first)
         for y in range(0, height, TILE * rows):
             r = min(rows, (height - y) // TILE)
-            size, stride = (6, 6, n, r, across, ins), (by_row, by_column, by_sample, 4 * by_row, 4 * by_column, 1)
-            windows = padded.as_strided(size, stride, padded.storage_offset() + first * by_sample + y * by_row)
-            gathered = x.new_empty(size)
+            end = y + TILE * r
+            above, below = int(y > 0), int(end < height)
+            given = source[first : first + n, y - above : end + below]
+            inside = padded[:n, 1 - above : 1 + TILE * r + below, 1:-1]
             if scale is None:
-                gathered.copy_(windows)
+                inside.copy_(given)
             else:
-                torch.mul(windows, scale[first : first + n].view(1, 1, n, 1, 1, ins), out=gathered)
-            transformed = _both_axes(_INPUT, gathered).view(36, n * r * across, ins)
-            product = weight.product(transformed).view(6, 6, -1)
-            tiles = _both_axes(_OUTPUT, product).view(4, 4, n, r, across, outs)
-            strip = out[first : first + n, y : y + TILE * r]
-            finish(tiles.permute(2, 3, 0, 4, 1, 5), strip, first, y, y + TILE * r)
+                torch.mul(given, scale[first : first + n].view(n, 1, 1, ins), out=inside)
+            if not above:
+                padded[:n, 0].zero_()
+            if not below:
+                padded[:n, TILE * r + 1].zero_()
+            size, stride = (6, 6, n, r, across, ins), (by_row, by_column, by_sample, 4 * by_row, 4 * by_column, 1)
+            gathered = spare[0, : math.prod(size)].view(size).copy_(padded.as_strided(size, stride))
+            tiles = weight.apply(gathered.view(6, 6, n * r * across, ins), spare[1])  # [n r across, 4, 4, O]
+            by_tile, *inner = tiles.stride()
+            raw = tiles.as_strided(
+                (n, r, TILE, across, TILE, outs),
+                (r * across * by_tile, across * by_tile, inner[0], by_tile, *inner[1:]),
+            )
+            finish(raw, out[first : first + n, y:end], first, y, end)
     return out.permute(0, 3, 1, 2)
 
 

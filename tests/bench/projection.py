@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ def run(clock: Clock, checkpoint: Path | None) -> None:
         return
     one(clock, "embedded generator", load(resource(EMBEDDED_GENERATOR)))
     one(clock, "1024 f", random_network(1024, 32768))
+    if clock.threads == 1:
+        memory()
 
 
 def one(clock: Clock, name: str, network: Network) -> None:
@@ -57,6 +61,40 @@ def one(clock: Clock, name: str, network: Network) -> None:
             f"{1 / coarse:.2f} steps/s",
         )
     renderer.close()
+
+
+_MEMORY = """
+import sys
+from facelab.engine.memory import keep_memory
+keep_memory()
+import torch
+torch.set_num_threads(1)
+from tests.bench.projection import step
+from tests.bench.renderer import random_network
+from facelab.engine.renderer import Renderer
+network, side = random_network(1024, 32768), int(sys.argv[2])
+steps = network.steps if sys.argv[1] == "plain" else Renderer(network, cache_bytes=0).differentiable
+for _ in range(2):
+    step(network, steps, torch.zeros(1, 3, side, side), side)
+print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def memory() -> None:
+    """Peak resident memory of a process that takes two steps, torch and network included."""
+    peaks = [
+        subprocess.run(
+            [sys.executable, "-c", _MEMORY, what, str(side)], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for what, side in (("plain", 1024), ("fast", 1024), ("fast", 256))
+    ]
+    row(
+        "1024 f: peak memory of steps",
+        f"{peaks[0]} MB plain",
+        f"{peaks[1]} MB",
+        f"{peaks[2]} MB",
+        "the last: the 256 px phase",
+    )
 
 
 def step(network: Network, steps: Steps, target: torch.Tensor, resolution: int | None) -> None:

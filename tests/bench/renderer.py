@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.signal
@@ -19,7 +23,13 @@ from facelab.nets.stylegan3 import StyleGAN3T
 from tests.bench.__main__ import Clock, row
 
 # name -> (resolution, channel_base); "f" is NVIDIA's config F
-RANDOM = {"1024 f": (1024, 32768), "512 f": (512, 32768), "256 f": (256, 32768), "256 half": (256, 16384)}
+RANDOM = {
+    "1024 f": (1024, 32768),
+    "512 f": (512, 32768),
+    "512 half": (512, 16384),
+    "256 f": (256, 32768),
+    "256 half": (256, 16384),
+}
 
 
 def random_network(resolution: int, base: int) -> StyleGAN2:
@@ -146,6 +156,49 @@ def run(clock: Clock, checkpoint: Path | None) -> None:
     one(clock, "StyleGAN3-T 256", random_stylegan3(256, 16384), limit)
     if clock.threads == 1:
         memory()
+        if (os.cpu_count() or 1) > 1:
+            two_threads(clock.repeat)
+
+
+def two_threads(repeat: int) -> None:
+    """What a second thread gains, by the wall clock, over what it gains for a single convolution."""
+    wall = Clock(2, repeat)
+    x, w = torch.randn(1, 256, 128, 128), torch.randn(256, 256, 3, 3)
+    x, w = (t.contiguous(memory_format=torch.channels_last) for t in (x, w))
+    large, small = random_network(1024, 32768), load(resource(EMBEDDED_GENERATOR))
+    runs: list[Callable[[], object]] = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)  # a renderer chooses its forms by the number of threads
+        drawn = [(Renderer(net, cache_bytes=0), torch.randn(1, net.num_ws, net.w_dim)) for net in (large, small)]
+
+        def convolution(threads: int = threads) -> None:
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                functional.conv2d(x, w, padding=1)
+
+        def picture(which: int, threads: int = threads, drawn: Any = drawn) -> None:
+            torch.set_num_threads(threads)
+            drawn[which][0].render(drawn[which][1])
+
+        runs += [convolution, partial(picture, 0), partial(picture, 1)]
+    conv1, large1, small1, conv2, large2, small2 = wall.interleaved(*runs)
+    row("two threads over one: a 3x3 convolution", f"{conv1 / conv2:.2f}x", "256 channels at 128 px")
+    gain = large1 / large2
+    row(
+        "two threads over one: 1024 f",
+        f"{gain:.2f}x",
+        f"{100 * gain / (conv1 / conv2):.0f} %",
+        "of the convolution's gain",
+    )
+    limit = 2 * 9 * 256**2 * 128**2 / conv2
+    share = 100 * gflop(small) * 1e9 / small2 / limit
+    row(
+        "embedded generator, two threads",
+        f"{1e3 * small2:.1f} ms",
+        f"{small1 / small2:.2f}x",
+        f"{share:.0f} % of the convolution limit",
+    )
+    torch.set_num_threads(1)
 
 
 def one(clock: Clock, name: str, network: Network, limit: float) -> None:
