@@ -67,7 +67,7 @@ def fastest(ins: int, outs: int, side: int, threads: int) -> Form:
     if ins * outs < 256 * 256:  # above, it has always lost
         runs[Form.DIRECT] = lambda: functional.conv2d(x, kernel, padding=1)
     for form in (Form.BATCHED, *((Form.GROUPED,) if _packs(ins, outs) else ())):
-        weight = Weight(kernel, form)
+        weight = Weight(torch.full((36, outs, ins), 0.01), form)
         runs[form] = lambda weight=weight: convolve(x, weight, None, _plain)  # type: ignore[misc]
     now = time.thread_time if threads == 1 else time.perf_counter  # of one thread, what else runs does not count
     times = dict.fromkeys(runs, math.inf)
@@ -126,17 +126,23 @@ class Weight:
         form: how the tiles are multiplied by them; not DIRECT.
     """
 
-    def __init__(self, weight: Tensor, form: Form) -> None:
+    def __init__(self, points: Tensor, form: Form) -> None:
+        """``points`` [36, O, I], transformed already; see ``of``."""
         assert form is not Form.DIRECT
-        self.outs, ins = weight.shape[:2]
+        _, self.outs, ins = points.shape
         self.form = form
-        # Formed in float64: its rounding would be seen in every picture.
-        flat = weight.detach().to(torch.float64).reshape(self.outs * ins, 9).t()
-        points = (_WEIGHT2 @ flat).reshape(36, self.outs, ins).to(torch.float32)  # [36, O, I]
         if form is Form.GROUPED:
-            self._points = _pack(points.view(36 * self.outs, ins, 1, 1), 36)
+            self._points = _pack(points.reshape(36 * self.outs, ins, 1, 1), 36)
         else:
             self._points = points.transpose(1, 2).contiguous()
+
+    @classmethod
+    def of(cls, weight: Tensor, form: Form) -> Weight:
+        """Of a layer's weights [O, I, 3, 3]."""
+        outs, ins = weight.shape[:2]
+        # Formed in float64: its rounding would be seen in every picture.
+        flat = weight.detach().to(torch.float64).reshape(outs * ins, 9).t()
+        return cls((_WEIGHT2 @ flat).reshape(36, outs, ins).to(torch.float32), form)
 
     @classmethod
     def where_it_pays(cls, weight: Tensor, side: int) -> Weight | None:
@@ -145,13 +151,13 @@ class Weight:
             return None
         outs, ins = weight.shape[:2]
         form = fastest(ins, outs, side, torch.get_num_threads())
-        return None if form is Form.DIRECT else cls(weight, form)
+        return None if form is Form.DIRECT else cls.of(weight, form)
 
     @classmethod
     def of_gradient(cls, weight: Tensor) -> Weight:
         """Of the convolution that takes the gradient of the output of one with ``weight`` to that of its input."""
         turned = weight.flip(2, 3).transpose(0, 1)
-        return cls(turned, Form.GROUPED if _packs(*weight.shape[:2]) else Form.BATCHED)
+        return cls.of(turned, Form.GROUPED if _packs(*weight.shape[:2]) else Form.BATCHED)
 
     def apply(self, gathered: Tensor, spare: Tensor) -> Tensor:
         """Multiply tiles of the input, giving tiles of the output.

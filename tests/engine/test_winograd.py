@@ -26,7 +26,7 @@ def test_that_tiles_give_the_convolution(form: Form, count: int, height: int, wi
     def finish(raw: torch.Tensor, strip: torch.Tensor, *_: int) -> None:
         winograd.as_tiles(strip).copy_(raw)
 
-    drawn = convolve(x, Weight(kernel, form), scale, finish)
+    drawn = convolve(x, Weight.of(kernel, form), scale, finish)
     want = functional.conv2d(x * scale[:, :, None, None], kernel, padding=1)
     assert drawn.is_contiguous(memory_format=torch.channels_last)
     assert float((drawn - want).abs().max()) < 1e-4
@@ -37,7 +37,7 @@ def test_that_the_gradient_is_that_of_the_convolution(form: Form) -> None:
     kernel, push = numbers(64, 48, 3, 3, seed=1) / 20, numbers(2, 64, 16, 16, seed=2)
     gradients = []
     for run in (
-        lambda x: Winograd.apply(x, Weight(kernel, form), Weight.of_gradient(kernel)),  # type: ignore[no-untyped-call]
+        lambda x: Winograd.apply(x, Weight.of(kernel, form), Weight.of_gradient(kernel)),  # type: ignore[no-untyped-call]
         lambda x: functional.conv2d(x, kernel, padding=1),
     ):
         x = numbers(2, 48, 16, 16).contiguous(memory_format=torch.channels_last).requires_grad_()
