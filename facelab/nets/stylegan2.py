@@ -41,7 +41,7 @@ MAPPING_DEFAULTS: dict[str, Any] = {
     "embed_features": 0,
 }
 
-MAX_CLASSES = 100_000  # the largest label sets that pictures come with have some 20,000
+MAX_CLASSES = 30_000  # the largest label sets that pictures come with have some 22,000
 
 DEFAULTS: dict[str, Any] = {
     "resolution": ...,  # a power of two, at least 4
