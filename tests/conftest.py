@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # Threads that spin for one another make tests ten times slower on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that runs the tests behind it has them ignore Ctrl+C, and what they start inherits that; some of them interrupt it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
