@@ -264,7 +264,7 @@ _ENGINE: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.Thumbnails: FakeEngine.thumbnails, jobs.Resolve: FakeEngine.resolve, jobs.FindDirections: FakeEngine.directions,
     jobs.Orthogonalise: FakeEngine.orthogonalise, jobs.Tune: FakeEngine.tune, jobs.UseTunings: FakeEngine.use_tunings,
     jobs.Project: FakeEngine.project, jobs.ExportMorph: FakeEngine.write, jobs.ExportPictures: FakeEngine.write,
-    jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.ExportDescent: FakeEngine.write, jobs.WriteReport: FakeEngine.write, jobs.WriteReport: FakeEngine.write_report, jobs.SaveGenerator: FakeEngine.write_short,
+    jobs.ExportPlane: FakeEngine.write, jobs.ExportTable: FakeEngine.write, jobs.ExportDescent: FakeEngine.write, jobs.WriteReport: FakeEngine.write_report, jobs.SaveGenerator: FakeEngine.write_short,
     jobs.WriteLatents: FakeEngine.write_short, jobs.ReadLatents: FakeEngine.read_latents,
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,15 @@ from facelab.ui import theme
 from facelab.ui.session import Session
 from facelab.worker import Client
 from tests import fakes
+
+
+@pytest.fixture(autouse=True)
+def garbage_is_collected_on_this_thread() -> Iterator[None]:
+    """Windows hold cycles; the interpreter collects them on whatever thread is at work, and Qt's objects may only die on their own."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
 
 
 @pytest.fixture
