@@ -100,11 +100,13 @@ def _encoder(args: argparse.Namespace) -> None:
     _prepare_for_torch()
     import torch
 
+    from facelab.nets.encoder import Encoder
     from facelab.portraits.encoding import EncoderRun
     from facelab.portraits.forward import fastest_precision
 
     torch.set_num_threads(args.threads)
-    run = EncoderRun(args.resume, args.pictures, args.seed, fastest_precision())
+    start = Encoder.load(args.start) if args.start else None
+    run = EncoderRun(args.resume, args.pictures, args.seed, fastest_precision(), start)
     if args.minutes:
         run.train(args.minutes)
     if args.export:
@@ -181,6 +183,7 @@ def main(argv: list[str] | None = None) -> int:
     encoder.add_argument("--pictures", type=Path, required=True, metavar="DIR")
     encoder.add_argument("--threads", type=int, default=1)
     encoder.add_argument("--seed", type=int, default=0)
+    encoder.add_argument("--start", type=Path, metavar="ENCODER", help="weights that a new run begins with")
     encoder.add_argument("--export", type=Path, metavar="FILE")
     encoder.add_argument("--generator", type=Path, help="default: the embedded one")
     encoder.add_argument("--directions", type=Path, metavar="NPZ")

@@ -17,13 +17,14 @@ import facelab
 from facelab.files import replacing
 from facelab.nets.encoder import Encoder
 from facelab.portraits.dataset import Pictures, read
-from facelab.portraits.factors import NAMES, TEACHER_VERSION
+from facelab.portraits.factors import NAMES, TEACHER_VERSION, phi_from_raw
 from facelab.portraits.mapping import Readout
 from facelab.portraits.optimiser import Muon
 from facelab.portraits.training import SAVE_EVERY, TrainingError, to_signed
 
 BATCH = 32
 RATE = 0.002
+_ENDS = phi_from_raw(np.zeros(len(NAMES))), phi_from_raw(np.ones(len(NAMES)))
 
 
 def disturb(images: Tensor, rng: torch.Generator) -> Tensor:
@@ -47,18 +48,23 @@ class EncoderRun:
         pictures: folder that ``dataset.render`` fills.
         seed: of the initial weights and of the order of pictures.
         precision: of the convolutions, see ``forward.fastest_precision``.
+        start: weights that a new run begins with; None for random ones.
 
     Raises:
         TrainingError: the state is damaged or of another teacher.
     """
 
-    def __init__(self, folder: Path, pictures: Path, seed: int = 0, precision: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, folder: Path, pictures: Path, seed: int = 0, precision: torch.dtype = torch.float32, start: Encoder | None = None,
+    ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.precision = precision
         self.path, self.pictures, self.seed = folder / "encoder.pt", Pictures(pictures), seed
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.encoder = Encoder(NAMES).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if start is not None:
+            self.encoder.load_state_dict(start.state_dict())
         self.average = copy.deepcopy(self.encoder).requires_grad_(False)
         matrices = [
             p for name, p in self.encoder.named_parameters() if p.ndim > 1 and not name.startswith(("stem", "head"))
@@ -130,6 +136,7 @@ class EncoderRun:
     def step(self, phi: np.ndarray, pictures: np.ndarray, rate: float, rng: torch.Generator) -> float:
         """One step on one batch; the mean squared error of phi."""
         # Shares beyond the ends are drawn as the ends: nothing in the picture tells them apart.
+        phi = np.clip(phi, *_ENDS)
         images = disturb(to_signed(pictures), rng).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", self.precision, enabled=self.precision != torch.float32):
             answer = self.encoder(images)

@@ -10,7 +10,7 @@ import torch
 
 from facelab.nets.encoder import Encoder
 from facelab.portraits import dataset, encoding, mapping
-from facelab.portraits.factors import K, sample_phi
+from facelab.portraits.factors import K, phi_from_raw, sample_phi
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,25 @@ def test_that_the_written_encoder_gives_codes_of_the_generator(pictures: Path, t
     codes = encoder.codes(phi)
     assert codes.shape == (3, 12, 512)
     assert read.phi(codes[:, 0].numpy()) == pytest.approx(phi.numpy(), abs=0.02)
+
+
+def test_that_a_new_run_begins_with_the_weights_of_a_given_encoder(pictures: Path, tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        start = Encoder(encoding.NAMES)
+    run = encoding.EncoderRun(tmp_path / "started", pictures, start=start)
+    assert torch.equal(run.average.head.weight, start.head.weight)
+    assert torch.equal(run.encoder.stem.weight, start.stem.weight)
+
+
+@pytest.mark.slow
+def test_that_coordinates_beyond_the_ends_are_learned_as_the_ends(pictures: Path, tmp_path: Path) -> None:
+    run = encoding.EncoderRun(tmp_path, pictures)
+    phi, images = next(run.pictures.batches(np.random.default_rng(0), 8))
+    low, high = phi_from_raw(np.zeros(K)), phi_from_raw(np.ones(K))
+    beyond = np.where(phi > 0, high + 1, low - 1).astype(np.float32)
+    ends = np.where(phi > 0, high, low).astype(np.float32)
+    again = encoding.EncoderRun(tmp_path / "again", pictures)
+    assert run.step(beyond, images, 0.0, torch.Generator().manual_seed(0)) == again.step(
+        ends, images, 0.0, torch.Generator().manual_seed(0)
+    )
