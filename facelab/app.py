@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import importlib
 import logging
 import logging.handlers
@@ -37,7 +38,7 @@ from facelab.settings import Settings
 from facelab.ui import theme
 from facelab.ui.main_window import MainWindow
 from facelab.ui.session import Session
-from facelab.worker import Bug, Client
+from facelab.worker import Bug, Client, Status
 
 if TYPE_CHECKING:
     from facelab.jobs import Engine
@@ -152,13 +153,14 @@ def _window(
     client = Client(lambda: _engine(chosen), _desk)
     session = Session(project, chosen)
     window = MainWindow(session, client, own_layout=own_layout)
-    hook = _Hook(window)
+    hook, collector = _Hook(window), _Collector(window)
     for message in messages:
         window.say(FacelabError(message))
     try:
         yield window
     finally:
         hook.remove()
+        collector.stop()
         session.save()
         client.close()
         session.project.close()
@@ -220,6 +222,37 @@ class _FirstPaint(QObject):
         then, self._then = self._then, None
         if then is not None:
             then()
+
+
+class _Collector(QTimer):
+    """Collects garbage on the window's thread, and nowhere else.
+
+    The interpreter collects on whatever thread happens to be at work, and a Qt object that dies on the worker's, as part
+    of a cycle, takes timers and children of the window's thread with it: Qt warns, or crashes.
+    """
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window, interval=50)  # often, so that each time there is little to go through
+        gc.disable()
+        self.timeout.connect(self._collect)
+        window.client.status.connect(self._begin)
+
+    def _begin(self, status: Status) -> None:
+        """From the first idle moment on; what has loaded by then, torch above all, is set aside: to go through it takes 100 ms."""
+        if not status.busy and not self.isActive():
+            gc.freeze()
+            self.start()
+
+    def _collect(self) -> None:
+        """The oldest generation that is due by the interpreter's own count."""
+        due = (n for n in (2, 1, 0) if gc.get_count()[n] > gc.get_threshold()[n])
+        if (generation := next(due, None)) is not None:
+            gc.collect(generation)
+
+    def stop(self) -> None:
+        super().stop()
+        gc.unfreeze()
+        gc.enable()
 
 
 class _Hook:

@@ -99,6 +99,44 @@ def test_that_nothing_heavy_loads_before_the_window_is_painted(monkeypatch: pyte
     assert (done.returncode, done.stdout, done.stderr) == (0, "[[]] False\n", "")
 
 
+COLLECTED = """
+import gc, threading
+from pathlib import Path
+from facelab import app
+from facelab.project import Project
+from facelab.settings import Settings
+class Cycle:
+    threads = set()
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        self.threads.add(threading.current_thread())
+def work():
+    for _ in range(100_000):
+        Cycle()
+app.application()
+with app._window(Project.open(Path("a.facelab")), Settings(), own_layout=False) as window:
+    window.show()
+    window.start()
+    app.wait_until_idle(window)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert not Cycle.threads
+    app.wait_until_idle(window, 1)
+    assert Cycle.threads == {threading.main_thread()}
+assert gc.isenabled() and not gc.get_freeze_count()
+"""
+
+
+@pytest.mark.slow
+def test_that_garbage_is_collected_on_the_windows_thread_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    done = subprocess.run([sys.executable, "-c", COLLECTED], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_that_a_display_that_does_not_answer_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "no-such-platform")
     program = [sys.executable, "-m", "facelab"]
