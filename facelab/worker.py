@@ -9,8 +9,8 @@ Only plain data crosses. Every message to the window goes through one signal of 
 thread: a lambda connected to a worker's own signal would run on the worker's thread.
 
 The `Scheduler` is cooperative. Every job is a generator; in each round every lane's newest interactive job is served, for at
-most `ROUND` seconds in all, then one stage of a short job, then one stage of the long one. So a projection of thousands of
-steps and a person who explores do not starve each other.
+most `ROUND` seconds in all, then one stage of a short job, then the long one: a stage of it, or as many as give it its
+`SHARE` of the time. So a projection of thousands of steps and a person who explores do not starve each other.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from facelab.jobs import Answer, Engine, Images, Job, Progress
 log = logging.getLogger(__name__)
 
 ROUND = 0.1  # seconds for all lanes together before a longer job gets its turn
+SHARE = (
+    0.4  # of the time that the lanes and the long job take together, which that has while somebody drags without pause
+)
 PROGRESS = 0.05  # seconds between two progress messages of one job
 IDLE = 20.0  # seconds without work before the engine is asked to give memory back
 SIDE_THREADS = 2  # a download and a photograph do not wait for one another
@@ -235,7 +238,9 @@ class Scheduler:
 
     def turn(self) -> bool:
         """One round; False when there was nothing to do."""
+        begun = time.monotonic()
         worked = self._serve_lanes()
+        drawn = time.monotonic() - begun
         if self.short is None:
             self.short = self.inbox.take("short")
         if self.short is not None:
@@ -245,9 +250,16 @@ class Scheduler:
         self._choose_long()
         if self.long is not None:
             worked = True
-            if self._stage(self.long):
-                self.long = None
+            self._work(self.long, drawn * SHARE / (1 - SHARE))
         return worked
+
+    def _work(self, item: Item, seconds: float) -> None:
+        """A stage of the long job, and more of them until so many seconds have gone: a stage may be short beside a picture."""
+        end = time.monotonic() + seconds
+        while not self._stage(item):
+            if time.monotonic() >= end or held(item):
+                return
+        self.long = None
 
     def _choose_long(self) -> None:
         """A paused job steps aside for the next one, and goes on before any that has not begun."""
@@ -267,10 +279,13 @@ class Scheduler:
         return advance(item, self.engine, self.post)
 
     def _serve_lanes(self) -> bool:
-        """Each lane's newest job, at most one begun per lane and `ROUND` seconds in all; what is not ready goes on next round."""
+        """Each lane's newest job, at most one begun per lane and `ROUND` seconds in all; what is not ready goes on next round.
+
+        The current face comes first: tiles, of which there may be many, take what is left.
+        """
         start = time.monotonic()
         worked = False
-        for lane in sorted({*self.running, *self.inbox.waiting_lanes()}):
+        for lane in sorted({*self.running, *self.inbox.waiting_lanes()}, key=lambda lane: (lane != "preview", lane)):
             while time.monotonic() - start < ROUND:
                 item = self._current(lane)
                 if item is None:

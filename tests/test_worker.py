@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from PySide6.QtCore import QThread
 from pytestqt.qtbot import QtBot
@@ -138,11 +139,48 @@ def test_that_a_steady_drag_does_not_starve_a_long_job(bench: Bench) -> None:
 
 
 def test_that_a_slow_interactive_job_yields_to_the_long_one_after_a_round(bench: Bench) -> None:
-    bench.put(Work(name="long", stages=2))
+    bench.put(Work(name="long", stages=2, seconds=0.1))
     bench.put(Draw(name="slow", stages=6, seconds=0.06))
     bench.scheduler.turn()
     assert bench.said()[-1] == "long0"
     assert 2 <= len(bench.said()) <= 4
+
+
+class Clock:
+    """Time that passes only while a job sleeps, so that shares of it are exact."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        patch.setattr(worker, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_that_a_drag_without_pause_leaves_a_long_job_its_share_of_the_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    monkeypatch.setitem(globals(), "time", clock)
+    bench.put(Work(name="long", stages=10_000, seconds=0.003))
+    drawn: list[float] = []
+    while clock.now < 3:
+        bench.put(Draw(name="d", stages=5, seconds=0.005))
+        bench.scheduler.turn()
+        drawn.append(clock.now)
+    worked = 0.003 * sum(said.startswith("long") for said in bench.said())
+    assert worked / clock.now >= 1 / 3
+    assert max(np.diff(drawn)) < 0.1, "the person who drags still sees ten faces a second"
+
+
+def test_that_the_current_face_is_served_before_the_tiles_of_the_plane(bench: Bench) -> None:
+    bench.put(Draw(name="tiles", lane="plane", stages=20, seconds=0.03))
+    bench.put(Draw(name="face", stages=1))
+    bench.scheduler.turn()
+    assert bench.said()[0] == "face0"
 
 
 def test_that_short_jobs_are_served_in_order_while_a_long_one_runs(bench: Bench) -> None:
