@@ -803,6 +803,16 @@ class SavePicture(Job):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class WriteFile(Job):
+    """Write what the window has made: bytes as they are, pixels, uint8 [H, W, 3], as a PNG; answers with ``Written``."""
+
+    kind = "side"
+    doing = "writing a file"
+    data: bytes | Pixels
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OpenPhoto(Job):
     """Open a photograph and find its faces; answers with ``PhotoOpened`` (no faces, and a message, where there is none)."""
 

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from facelab import jobs
 from facelab.errors import PictureError, WrongGenerator
+from facelab.files import replacing
 from facelab.jobs import Answer, GeneratorInfo, Job, LayerInfo, LossInfo, read_only
 from facelab.latent.code import Code, Direction, Floats
 from facelab.latent.direction import orthogonalise
@@ -347,9 +349,18 @@ class FakeDesk(FakeEngine):
         job.path.write_bytes(b"fetched")
         yield jobs.Written(job.path)
 
+    def write_file(self, job: jobs.WriteFile) -> Iterator[Answer | None]:
+        with replacing(job.path) as temporary:
+            if isinstance(job.data, bytes):
+                temporary.write_bytes(job.data)
+            else:
+                Image.fromarray(job.data).save(temporary, "PNG")
+        yield jobs.Written(job.path)
+
 
 _DESK: dict[type[Job], Callable[..., Iterator[Answer | None]]] = {
     jobs.OpenPhoto: FakeDesk.open_photo, jobs.CropPhoto: FakeDesk.crop_photo, jobs.LookAtFile: FakeDesk.look,
     jobs.FetchPicture: FakeDesk.fetch, jobs.PasteBack: FakeDesk.write, jobs.Download: FakeDesk.download, jobs.ListCatalogue: FakeDesk.catalogue,
     jobs.WriteDirections: FakeEngine.write_short, jobs.SavePicture: FakeDesk.save_picture, jobs.PasteBack: FakeEngine.write_short,
+    jobs.WriteFile: FakeDesk.write_file,
 }  # fmt: skip

@@ -23,6 +23,7 @@ from facelab.engine.latents import FACE_FORMAT, read_face
 from facelab.errors import BadArgument, FacelabError, MissingPart, NoFaceFound, PictureError
 from facelab.faces import align, detect
 from facelab.faces.photo import Photo, open_photo
+from facelab.files import replacing
 from facelab.jobs import (
     Answer,
     Catalogue,
@@ -43,6 +44,7 @@ from facelab.jobs import (
     Progress,
     SavePicture,
     WriteDirections,
+    WriteFile,
     Written,
     read_only,
 )
@@ -158,6 +160,16 @@ class Desk:
     def _save_picture(self, job: SavePicture, cancel: threading.Event) -> Iterator[Answer | None]:
         yield None
         yield Written(save_picture(job.path, job.pixels))
+
+    @_run.register
+    def _write_file(self, job: WriteFile, cancel: threading.Event) -> Iterator[Answer | None]:
+        yield None
+        with replacing(job.path) as temporary:
+            if isinstance(job.data, bytes):
+                temporary.write_bytes(job.data)
+            else:
+                Image.fromarray(job.data).save(temporary, "PNG")
+        yield Written(job.path)
 
     @_run.register
     def _write_directions(self, job: WriteDirections, cancel: threading.Event) -> Iterator[Answer | None]:

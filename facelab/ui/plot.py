@@ -12,8 +12,9 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import pyqtgraph as pg
-from PySide6.QtCore import QPointF, QSize, Qt
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtCore import QBuffer, QPointF, QSize, Qt
+from PySide6.QtGui import QColor, QFont, QImage, QPainter
+from PySide6.QtSvg import QSvgGenerator
 
 from facelab.ui import theme
 
@@ -177,7 +178,7 @@ class Figure(pg.PlotWidget):  # type: ignore[misc]
         self.resize(size)
         self.setBackground("#ffffff")
         self.setLogMode(log, log)
-        self._log = log
+        self.log = log
         ink = QColor("#1a1a1a")
         item = self.getPlotItem()
         item.hideButtons()
@@ -200,7 +201,7 @@ class Figure(pg.PlotWidget):  # type: ignore[misc]
             (raw, pg.mkPen(faint, width=1), None),
             (mean, pg.mkPen(colour, width=2, style=style), name),
         ):
-            fit = np.isfinite(y) & ((y > 0) | (not self._log))
+            fit = np.isfinite(y) & ((y > 0) | (not self.log))
             self.getPlotItem().plot(x[fit], y[fit], pen=pen, name=said)
 
     def look_at(self, plot: LossPlot) -> None:
@@ -208,3 +209,24 @@ class Figure(pg.PlotWidget):  # type: ignore[misc]
         across, up = plot.box.viewRange()
         self.setRange(xRange=across, yRange=up, padding=0)
         self.show()
+
+    def as_picture(self) -> QImage:
+        """The figure as a picture."""
+        image = QImage(self.size(), QImage.Format.Format_RGB32)
+        painter = QPainter(image)
+        self.render(painter)
+        painter.end()
+        return image
+
+    def as_svg(self, title: str) -> bytes:
+        """The figure as a drawing."""
+        buffer = QBuffer()
+        drawing = QSvgGenerator()
+        drawing.setOutputDevice(buffer)
+        drawing.setSize(self.size())
+        drawing.setViewBox(self.rect())
+        drawing.setTitle(title)
+        painter = QPainter(drawing)
+        self.render(painter)
+        painter.end()
+        return bytes(buffer.data().data())

@@ -183,23 +183,30 @@ def test_that_curves_are_exported_as_numbers_picture_and_drawing(
     qtbot.waitUntil(finished(panel, "anna"), timeout=20_000)
     for suffix in (".csv", ".png", ".svg"):
         panel.export(tmp_path / f"loss{suffix}")
+    qtbot.waitUntil(lambda: len(list(tmp_path.glob("loss.*"))) == 3, timeout=5000)
     rows = list(csv.DictReader((tmp_path / "loss.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 80
     assert float(rows[9]["total"]) == pytest.approx(panel.curves["anna"].values("total")[9], rel=1e-6)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
-    figure = panel.figure()
-    lines = figure.getPlotItem().listDataItems()
-    assert [len(line.xData) for line in lines] == [80, 80], "the values and their mean"
-    assert [label.text.split()[0] for _, label in figure.getPlotItem().legend.items] == ["anna"]
-    figure.close()
     drawing = (tmp_path / "loss.svg").read_text(encoding="utf-8")
     assert "<svg" in drawing
-    assert "step" in drawing
+    assert ">step <" in drawing
+    assert ">anna " in drawing, "the legend names the curve"
     picture = QImage(str(tmp_path / "loss.png"))
     assert picture.size() == FIGURE, "of a size for a page, however small the panel is"
     assert {picture.pixelColor(x, 740).name() for x in range(4)} == {"#ffffff"}
     panel.export(tmp_path / "nowhere" / "loss.csv")
-    assert "does not exist" in panel._messages.text
+    qtbot.waitUntil(lambda: "does not exist" in panel._messages.text, timeout=5000)
+
+
+def test_that_a_figure_is_made_in_parts_between_which_the_window_goes_on(
+    qtbot: QtBot, panel: LossPanel, tmp_path: Path
+) -> None:
+    for name in ("anna", "ben", "cleo"):
+        run(panel, name)
+    qtbot.waitUntil(finished(panel, "cleo"), timeout=20_000)
+    assert len(list(panel._figure(".png"))) == 5, "the empty figure, its range, and each curve"
+    assert len(list(panel._csv())) == 0, "so short a table is one part"
 
 
 def test_that_a_descent_is_exported_as_a_video(

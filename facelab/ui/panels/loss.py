@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap, QResizeEvent
-from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -28,8 +28,7 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.errors import FacelabError
-from facelab.files import replacing
-from facelab.jobs import Answer, Images, Pixels, Project, ProjectionDone, ProjectionStep, Thumbnails
+from facelab.jobs import Answer, Images, Pixels, Project, ProjectionDone, ProjectionStep, Thumbnails, WriteFile
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.runs import is_zero_run, reported
@@ -38,11 +37,11 @@ from facelab.ui.dialogs import ExportDescentDialog, ask_save, folder, free_name
 from facelab.ui.panels.base import Panel
 from facelab.ui.run_dialogs import ReportDialog
 from facelab.ui.session import Session
-from facelab.ui.widgets import Elided, EmptyState, FaceView, button, tool
+from facelab.ui.widgets import Elided, EmptyState, FaceView, button, pixels_of, tool
 from facelab.worker import Client, Ticket
 
 if TYPE_CHECKING:  # pyqtgraph takes long to load
-    from facelab.ui.plot import Figure, Lines, LossPlot
+    from facelab.ui.plot import Lines, LossPlot
 
 Values = npt.NDArray[np.float64]
 WINDOW = 50  # steps of the moving average
@@ -52,6 +51,7 @@ NEAR = 10  # px within which the cursor finds a kept step
 RUNS = 60  # earlier runs that are offered
 HOVER_MS = 60
 FIGURE = QSize(1200, 750)  # of an exported plot
+LINES = 500  # of a table that are written at a stretch
 ROW = Qt.ItemDataRole.UserRole
 # Told apart in both themes, by lightness too; the first is the accent's place.
 COLOURS = {
@@ -183,6 +183,7 @@ class LossPanel(Panel):
         self.legend.setAccessibleName("Runs")
         self.legend.setToolTip("Runs that are drawn; tick earlier ones to compare")
         self.legend.setIconSize(QSize(12, 12))
+        self.legend.setProperty("small", True)
         self.legend.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.legend.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.legend.itemChanged.connect(self._ticked)
@@ -231,7 +232,7 @@ class LossPanel(Panel):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.legend.setFixedWidth(min(max(self.width() * 3 // 10, 104), 180))
+        self.legend.setFixedWidth(min(max(self.width() * 2 // 5, 104), 200))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
@@ -259,7 +260,9 @@ class LossPanel(Panel):
             painter.setPen(Qt.PenStyle.NoPen)
             painter.drawEllipse(2, 2, 20, 20)
             painter.end()
-            row.setIcon(QIcon(swatch))
+            icon = QIcon(swatch)
+            icon.addPixmap(swatch, QIcon.Mode.Selected)  # its colour says which curve it is
+            row.setIcon(icon)
 
     # -- runs -----------------------------------------------------------------------------------------------------------------
     def _load_runs(self) -> None:
@@ -481,8 +484,8 @@ class LossPanel(Panel):
         self.plot.point_at(math.log10(x) if self.log else x, math.log10(y) if self.log else y)
         kept = step in curve.kept
         raw = curve.values(self.term.currentData())[step]
-        said = f"{curve.name}   step {step + 1:,}   loss {raw:.4g}   mean {value:.4g}"
-        self.note.setText(said + ("   click to take this face" if kept else ""))
+        said = f"step {step + 1:,}   loss {raw:.4g}   mean {value:.4g}"  # first what is read again and again: room may be short
+        self.note.setText(said + ("   click to take this face" if kept else "") + f"   {curve.name}")
         self.plot.setCursor(Qt.CursorShape.PointingHandCursor if kept else Qt.CursorShape.CrossCursor)
         near = (run, step) if kept else None
         if near != self._near:
@@ -608,63 +611,57 @@ class LossPanel(Panel):
     def export(self, path: Path) -> None:
         """Write the plot as .png or .svg, or the numbers of the shown runs as .csv, by the suffix."""
         self._forget_hover()
-        try:
-            with replacing(path) as temporary:
-                if path.suffix == ".csv":
-                    self._write_csv(temporary)
-                else:
-                    self._write_figure(temporary, path.suffix)
-        except FacelabError as error:
-            self.say(error)
+        self._make(self._csv() if path.suffix == ".csv" else self._figure(path.suffix), path)
 
-    def figure(self) -> Figure:
+    def _make(self, making: Generator[None, None, bytes | Pixels], path: Path) -> None:
+        """A part of a file at a time, so that the window goes on meanwhile; a side thread writes it."""
+        try:
+            next(making)
+        except StopIteration as made:
+            self.submit(WriteFile(path=path, data=made.value))
+        else:
+            QTimer.singleShot(0, self, partial(self._make, making, path))
+
+    def _figure(self, suffix: str) -> Generator[None, None, bytes | Pixels]:
         """The curves and the range that are shown, as they leave the window."""
         from facelab.ui.plot import Figure
 
         title = "loss" if self.term.currentData() == "total" else self.term.currentText()
-        made = Figure(FIGURE, self.log, title)
-        for curve in self.curves.values():
-            if not curve.shown:
-                continue
-            values = curve.values(self.term.currentData())
-            places = thinned(len(values), self.log)
-            colour = QColor(COLOURS["light"][curve.colour % len(COLOURS["light"])])
-            both = values[places], moving_average(values)[places]
-            made.draw(_words(curve.name, curve.best), colour, is_zero_run(curve.run), places + 1.0, *both)
-        made.look_at(self.plot)
-        return made
-
-    def _write_figure(self, path: Path, suffix: str) -> None:
-        figure = self.figure()
+        shown = [
+            (c, c.values(self.term.currentData()).copy(), COLOURS["light"][c.colour % len(COLOURS["light"])])
+            for c in self.curves.values() if c.shown
+        ]  # fmt: skip
+        figure = Figure(FIGURE, self.log, title)
         try:
-            if suffix == ".svg":
-                drawing = QSvgGenerator()
-                drawing.setFileName(str(path))
-                drawing.setSize(FIGURE)
-                drawing.setViewBox(figure.rect())
-                drawing.setTitle("Loss by step")
-                painter = QPainter(drawing)
-                figure.render(painter)
-                painter.end()
-            else:
-                figure.grab().save(str(path), "PNG")
+            yield
+            figure.look_at(self.plot)
+            yield
+            for curve, values, colour in shown:
+                places = thinned(len(values), figure.log)
+                both = values[places], moving_average(values)[places]
+                figure.draw(_words(curve.name, curve.best), QColor(colour), is_zero_run(curve.run), places + 1.0, *both)
+                yield
+            return figure.as_svg("Loss by step") if suffix == ".svg" else pixels_of(figure.as_picture())
         finally:
             figure.close()
             figure.deleteLater()
 
-    def _write_csv(self, path: Path) -> None:
-        shown = [c for c in self.curves.values() if c.shown]
-        terms = sorted({t for c in shown for t in c.terms}, key=lambda t: (t != "total", t))
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["run", "name", "step", *terms])
-            for curve in shown:
-                for step in range(curve.count):
-                    values = [curve.terms[t][step] if t in curve.terms else math.nan for t in terms]
-                    if any(math.isfinite(v) for v in values):
-                        writer.writerow(
-                            [curve.run, curve.name, step + 1, *("" if math.isnan(v) else f"{v:.8g}" for v in values)]
-                        )
+    def _csv(self) -> Generator[None, None, bytes | Pixels]:
+        shown = [
+            (c.run, c.name, c.count, {t: c.values(t).copy() for t in c.terms}) for c in self.curves.values() if c.shown
+        ]
+        terms = sorted({t for *_, own in shown for t in own}, key=lambda t: (t != "total", t))
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(["run", "name", "step", *terms])
+        for run, name, count, own in shown:
+            for step in range(count):
+                values = [own[t][step] if t in own else math.nan for t in terms]
+                if any(math.isfinite(v) for v in values):
+                    writer.writerow([run, name, step + 1, *("" if math.isnan(v) else f"{v:.8g}" for v in values)])
+                if step % LINES == LINES - 1:
+                    yield
+        return text.getvalue().encode()
 
 
 def _words(name: str, best: float) -> str:
