@@ -26,7 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.ui import theme
-from facelab.ui.widgets import heading, quiet
+from facelab.ui.widgets import heading, keys_text, plain_text, quiet
 
 COLUMNS = 3  # of the sheet of shortcuts
 WIDEST = (150, 210)  # px, of the keys and of what they do; longer texts are wrapped
@@ -190,16 +190,15 @@ class ShortcutSheet(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         groups: dict[str, list[tuple[str, str]]] = {}
         for path, action in commands:
-            keys = " or ".join(k.toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts())
-            if keys:
-                groups.setdefault(path.split(" › ")[0], []).append((keys, _plain(action.iconText())))
+            if keys := keys_text(action.shortcuts()):
+                groups.setdefault(path.split(" › ")[0], []).append((keys, plain_text(action)))
         for name, rows in others:
             if rows:
                 groups.setdefault(name, []).extend(rows)
         content = QWidget()
         side_by_side = QHBoxLayout(content)
         side_by_side.setSpacing(4 * theme.GRID)
-        for names in balanced({name: len(rows) + 2 for name, rows in groups.items()}, COLUMNS):
+        for names in balanced({name: 2 + sum(map(self._lines, rows)) for name, rows in groups.items()}, COLUMNS):
             grid = QGridLayout()
             grid.setHorizontalSpacing(2 * theme.GRID)
             grid.setVerticalSpacing(4)
@@ -233,6 +232,12 @@ class ShortcutSheet(QDialog):
         self.resize(
             min(content.sizeHint().width() + 64, parent.width() - 40),
             min(content.sizeHint().height() + 110, parent.height() - 40),
+        )
+
+    def _lines(self, row: tuple[str, str]) -> int:
+        """How many lines a row takes."""
+        return max(
+            -(-self.fontMetrics().horizontalAdvance(text) // most) for text, most in zip(row, WIDEST, strict=True)
         )
 
 

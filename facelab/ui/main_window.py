@@ -29,6 +29,8 @@ from PySide6.QtGui import (
     QKeySequence,
     QResizeEvent,
     QShowEvent,
+    QTextCursor,
+    QTextDocument,
     QUndoCommand,
 )
 from PySide6.QtWidgets import (
@@ -78,6 +80,7 @@ from facelab.ui.settings_dialog import SettingsDialog
 from facelab.ui.tune_dialog import tune
 from facelab.ui.widgets import (
     MessageBar,
+    Together,
     Wait,
     Whole,
     as_panel,
@@ -189,7 +192,12 @@ class MainWindow(QMainWindow):
                 dock.setWidget(panel)
                 dock.setTitleBarWidget(_DockTitle(dock, kind.hint))
                 dock.installEventFilter(self)
+                # Where one comes or goes, another may be left alone in its place.
+                for moved in (dock.visibilityChanged, dock.topLevelChanged, dock.dockLocationChanged):
+                    moved.connect(self._docks_moved)
                 self.docks[kind] = dock
+        self._titles_soon = QTimer(self, singleShot=True, interval=0)
+        self._titles_soon.timeout.connect(self._refresh_titles)
         self._place_docks()
         library = self.panel(LibraryPanel)
         library.slot_asked.connect(self.panel(MixerPanel).put)
@@ -260,6 +268,9 @@ class MainWindow(QMainWindow):
         if hidden:
             self._size_bottom()
             self._refresh_titles()
+
+    def _docks_moved(self) -> None:
+        self._titles_soon.start()
 
     def _refresh_titles(self) -> None:
         for dock in self.docks.values():
@@ -509,7 +520,10 @@ class MainWindow(QMainWindow):
         self.label.valueChanged.connect(self.session.choose_class)
         self._label_action = bar.addWidget(self.label)
         self._label_action.setVisible(False)
-        bar.addWidget(tool("Random face", "shuffle", self.random_face.trigger, tip="Another random face (Ctrl+R)"))
+        another = tool("Random face", "shuffle", self.random_face.trigger, tip="Another random face (Ctrl+R)")
+        another.setEnabled(self.random_face.isEnabled())
+        self.random_face.enabledChanged.connect(another.setEnabled)
+        bar.addWidget(another)
         bar.addSeparator()
         bar.addWidget(tool("Find a command", "command", self.find_command.trigger, tip="Find a command (Ctrl+K)"))
 
@@ -571,13 +585,13 @@ class MainWindow(QMainWindow):
         self._show_status()
 
     def _show_status(self) -> None:
+        s = self._status
+        self._speed.setText("" if s.milliseconds is None else f"{s.milliseconds:.0f} ms per picture")
         if self._note_ends.isActive():
             return
-        s = self._status
         self._doing.setText(
             f"{s.text[:1].upper()}{s.text[1:]}…" if s.busy else "Ready" if self.session.generator else "Starting…"
         )
-        self._speed.setText("" if s.milliseconds is None else f"{s.milliseconds:.0f} ms per picture")
 
     def _show_memory(self) -> None:
         used = memory_used()
@@ -856,13 +870,14 @@ class MainWindow(QMainWindow):
     # -- files ------------------------------------------------------------------------------------------------------
     def open_files(self, paths: Iterable[Path]) -> None:
         """Look what each file is, by its contents, and take it where it belongs."""
+        together = Together(self.say)
         for path in paths:
             if path.is_dir():
                 self.show_panel(EncodePanel).open_photos([path])
                 continue
             ticket = self.client.submit(jobs.LookAtFile(path=path))
             ticket.answered.connect(self._route)
-            ticket.failed.connect(self.say)
+            together.watch(path.name, ticket)
 
     def _route(self, answer: Answer) -> None:
         if not isinstance(answer, jobs.Dropped):
@@ -1074,7 +1089,7 @@ class MainWindow(QMainWindow):
         palette.field.setFocus()
 
     def _shortcuts(self) -> None:
-        others = [(kind.title, kind.keys) for kind in PANELS]
+        others = [(panel.title, panel.bindings()) for panel in self.panels.values()]
         ShortcutSheet(actions_of(self.menuBar()), others, self).open()
 
     def _about(self) -> None:
@@ -1223,8 +1238,6 @@ class _DockTitle(QWidget):
             if isinstance(part, QToolButton):
                 part.setIconSize(QSize(14, 14))
             row.addWidget(part, stretch)
-        for moved in (dock.visibilityChanged, dock.topLevelChanged, dock.dockLocationChanged):
-            moved.connect(self.refresh)
 
     def refresh(self) -> None:
         """Show or hide the bar, as the dock stands alone or shares its place."""
@@ -1252,6 +1265,7 @@ class AboutDialog(QDialog):
             page.setAccessibleName(title)
             page.document().setDocumentMargin(2 * theme.GRID)
             page.setMarkdown(text)
+            _let_breathe(page.document())
             pages.addTab(page, title)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.close)
@@ -1260,6 +1274,20 @@ class AboutDialog(QDialog):
         column.setSpacing(2 * theme.GRID)
         column.addWidget(pages)
         column.addWidget(buttons)
+
+
+def _let_breathe(document: QTextDocument) -> None:
+    """Room between paragraphs, and more above headings: text from Markdown comes without any."""
+    block = document.begin()
+    while block.isValid():
+        form = block.blockFormat()
+        first, inside = (
+            not block.position(),
+            block.textList() is not None or QTextCursor(block).currentTable() is not None,
+        )
+        form.setTopMargin(0 if first else 2 * theme.GRID if form.headingLevel() else 2 if inside else theme.GRID)
+        QTextCursor(block).setBlockFormat(form)
+        block = block.next()
 
 
 LICENCES = """

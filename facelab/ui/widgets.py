@@ -22,6 +22,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import (
+    QAction,
     QColor,
     QDrag,
     QDragEnterEvent,
@@ -30,6 +31,7 @@ from PySide6.QtGui import (
     QFontMetrics,
     QImage,
     QKeyEvent,
+    QKeySequence,
     QMouseEvent,
     QPainter,
     QPaintEvent,
@@ -61,13 +63,14 @@ from facelab.jobs import Pixels, read_only
 from facelab.latent.code import Direction
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
-from facelab.worker import Bug
+from facelab.worker import Bug, Ticket
 
 RECIPE_MIME = "application/x-facelab-recipe"
 MORE_MIME = "application/x-facelab-recipes"
 DIRECTION_MIME = "application/x-facelab-direction"
 DRAG_SIZE = 96  # px, of the face beside the pointer
 WAIT_MS = 100  # what takes longer shows that it waits
+FEW = 3  # files, and reasons, that a message names
 
 
 # -- drag and drop ------------------------------------------------------------------------------------------------------
@@ -504,7 +507,7 @@ class Number(QDoubleSpinBox):
         super().__init__(parent)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setKeyboardTracking(False)
-        self.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.lineEdit().setTextMargins(4, 0, 4, 0)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         if self.hasFocus():
@@ -557,6 +560,7 @@ class ValueSlider(QWidget):
         label: str | None = None,
         label_width: int | None = None,
         reach: tuple[float, float] | None = None,
+        numbered: bool = True,
         tip: str = "",
         parent: QWidget | None = None,
     ) -> None:
@@ -564,6 +568,7 @@ class ValueSlider(QWidget):
         Args:
             name: for a screen reader, and the label where none is given.
             low, high: of the slider. reach: of the number, which may go further.
+            numbered: whether there is a number at all; it takes longer to make than all the rest.
             default: where a double click goes back to, and where the filled part begins.
             step: of an arrow key; ten of them with Shift.
         """
@@ -582,13 +587,7 @@ class ValueSlider(QWidget):
         self.slider.setSingleStep(units)
         self.slider.setPageStep(10 * units)
         self.slider.origin = self._to_slider(default)
-        self.number = Number()
-        self.number.setRange(*(reach or (low, high)))
-        self.number.setDecimals(decimals)
-        self.number.setSingleStep(step)
-        self.number.setFixedWidth(56)
-        self.number.setAccessibleName(f"{name}, number")
-        self.number.setToolTip(tip)
+        self._decimals = decimals
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(theme.GRID)
@@ -597,13 +596,33 @@ class ValueSlider(QWidget):
         else:
             self.label.hide()
         row.addWidget(self.slider, 1)
-        row.addWidget(self.number)
+        self._number = self._make_number(name, reach or (low, high), step, tip) if numbered else None
+        if self._number is not None:
+            row.addWidget(self._number)
         self.set_value(default)
         self.slider.valueChanged.connect(self._slid)
         self.slider.sliderPressed.connect(self.pressed)
         self.slider.sliderReleased.connect(self.released)
         self.slider.reset.connect(self.reset)
-        self.number.valueChanged.connect(self._typed)
+
+    def _make_number(self, name: str, reach: tuple[float, float], step: float, tip: str) -> Number:
+        number = Number()
+        number.setRange(*reach)
+        number.setDecimals(self._decimals)
+        number.setSingleStep(step)
+        number.setFixedWidth(56)
+        number.lineEdit().setTextMargins(0, 0, 0, 0)
+        number.setAlignment(Qt.AlignmentFlag.AlignRight)
+        number.setAccessibleName(f"{name}, number")
+        number.setToolTip(tip)
+        number.valueChanged.connect(self._typed)
+        return number
+
+    @property
+    def number(self) -> Number:
+        """The field of the number, where there is one."""
+        assert self._number is not None, "made without a number"
+        return self._number
 
     @property
     def value(self) -> float:
@@ -612,13 +631,17 @@ class ValueSlider(QWidget):
     def set_value(self, value: float) -> None:
         """Show a value; not a change by a person, so no signal."""
         self._value = float(value)
-        for widget in (self.slider, self.number):
-            widget.blockSignals(True)
+        self.slider.blockSignals(True)
         self.slider.setValue(self._to_slider(value))
-        self.number.setValue(value)
-        for widget in (self.slider, self.number):
-            widget.blockSignals(False)
+        self.slider.blockSignals(False)
+        self._write(value)
         self.slider.update()
+
+    def _write(self, value: float) -> None:
+        if self._number is not None:
+            self._number.blockSignals(True)
+            self._number.setValue(value)
+            self._number.blockSignals(False)
 
     def reset(self) -> None:
         """Back to the default, as a change by the person."""
@@ -631,12 +654,9 @@ class ValueSlider(QWidget):
 
     def _slid(self, position: int) -> None:
         value = self._low + (self._high - self._low) * position / Slider.STEPS
-        value = round(value, self.number.decimals())
-        self._value = value
-        self.number.blockSignals(True)
-        self.number.setValue(value)
-        self.number.blockSignals(False)
-        self.changed.emit(value)
+        self._value = round(value, self._decimals)
+        self._write(self._value)
+        self.changed.emit(self._value)
 
     def _typed(self, value: float) -> None:
         self.set_value(value)
@@ -691,6 +711,16 @@ class Elided(QLabel):
 
     def sizeHint(self) -> QSize:
         return QSize(QFontMetrics(self.font()).horizontalAdvance(self._text) + 2, super().sizeHint().height())
+
+
+def keys_text(shortcuts: Sequence[QKeySequence]) -> str:
+    """Keys as the system writes them: "Ctrl+K or Ctrl+Shift+P"."""
+    return " or ".join(each.toString(QKeySequence.SequenceFormat.NativeText) for each in shortcuts)
+
+
+def plain_text(action: QAction) -> str:
+    """What an action is called, without what a menu adds; the same whatever there is to undo."""
+    return action.iconText().replace("&", "").removesuffix("…")
 
 
 def quiet(text: str, *, wrap: bool = False, small: bool = False) -> QLabel:
@@ -867,6 +897,45 @@ class MessageBar(QFrame):
         p.end()
 
 
+class Together:
+    """Files that came at once: what failed of them is said in one message, when the last is through.
+
+    Args of the constructor: ``say`` is called with the one error, or with one that names them all.
+    """
+
+    def __init__(self, say: Callable[[object], None]) -> None:
+        self._say = say
+        self._open = 0
+        self._failed: list[tuple[str, object]] = []
+
+    def watch(self, name: str, ticket: Ticket) -> None:
+        """One more of them, which ``ticket`` looks at."""
+        self._open += 1
+        ticket.failed.connect(lambda error: self._failed.append((name, error)))
+        ticket.closed.connect(self._closed)
+
+    def _closed(self, _: str) -> None:
+        self._open -= 1
+        if not self._open and self._failed:
+            errors = [error for _, error in self._failed]
+            self._say(errors[0] if len(errors) == 1 else FacelabError(not_opened(self._failed)))
+
+
+def not_opened(failed: Sequence[tuple[str, object]]) -> str:
+    """How many files could not be opened, which (the first few), and why, files of one reason together."""
+    reasons: dict[str, list[tuple[str, str]]] = {}
+    for name, error in failed:
+        reasons.setdefault(str(error).replace(repr(name), "each"), []).append((name, str(error)))
+    lines = [f"{len(failed)} files could not be opened"]
+    for reason, files in list(reasons.items())[:FEW]:
+        which = ", ".join(name for name, _ in files[:FEW])
+        more = f" and {len(files) - FEW} more" if len(files) > FEW else ""
+        lines.append(f"{which}{more}: {reason}" if len(files) > 1 else files[0][1])
+    if len(reasons) > FEW:
+        lines.append(f"{sum(map(len, list(reasons.values())[FEW:]))} more, for other reasons")
+    return ".\n".join(lines)
+
+
 def as_panel(widget: QWidget) -> QWidget:
     """Give a widget the colour of panels; what lies between panels is darker."""
     widget.setProperty("panel", True)
@@ -890,6 +959,7 @@ class Column(QScrollArea):
     def __init__(self, content: QWidget) -> None:
         super().__init__()
         self._content = content
+        content.installEventFilter(self)
         self.setWidget(content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -897,8 +967,13 @@ class Column(QScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
     def minimumSizeHint(self) -> QSize:
-        bar = self.style().pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
+        bar = self.verticalScrollBar().sizeHint().width()
         return QSize(self._content.minimumSizeHint().width() + bar, super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() is QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 class Wide(QScrollArea):

@@ -340,6 +340,17 @@ def test_that_several_photographs_form_a_queue_and_are_encoded_one_after_the_oth
     assert sorted(f.name for f in panel.session.project.faces()) == ["one", "three", "two"]
 
 
+def test_that_a_photograph_that_comes_while_another_is_ready_is_shown(
+    qtbot: QtBot, panel: EncodePanel, tmp_path: Path
+) -> None:
+    panel.open_photo(tmp_path / "first.jpg")
+    qtbot.waitUntil(lambda: panel.items[0].ready, timeout=10_000)
+    panel.open_photos([tmp_path / "second.jpg", tmp_path / "third.jpg"])
+    assert panel.item is panel.items[1], "of several that come at once, the first"
+    assert panel.queue.currentRow() == 1
+    qtbot.waitUntil(lambda: all(item.ready for item in panel.items), timeout=10_000)
+
+
 def test_that_a_file_that_is_no_photograph_is_said_and_can_be_removed(
     qtbot: QtBot, panel: EncodePanel, desk: fakes.FakeDesk, tmp_path: Path
 ) -> None:

@@ -119,6 +119,9 @@ def test_that_deleted_faces_go_to_the_bin_come_back_by_undo_or_go_for_good(qtbot
     assert len(names(panel)) == 2
     panel._restore([panel.model.rows()[0].id])
     assert len(names(panel)) == 1
+    panel._purge([panel.model.rows()[0].id])
+    assert panel.nothing.sentence.isVisible()
+    assert "bin is empty" in panel.nothing.sentence.text()
 
 
 def test_that_tags_of_several_faces_change_without_losing_those_of_one(panel: LibraryPanel) -> None:

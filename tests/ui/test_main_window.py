@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QAction, QImage, QKeySequence, QShortcut
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
     QDialog,
+    QLabel,
     QLineEdit,
     QMessageBox,
     QScrollBar,
@@ -39,7 +40,8 @@ from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.main_window import MainWindow
 from facelab.ui.panels import PANELS
 from facelab.ui.panels.encode import EncodePanel
-from facelab.ui.panels.library import png_of
+from facelab.ui.panels.history import HistoryPanel
+from facelab.ui.panels.library import LibraryPanel, png_of
 from facelab.ui.panels.mixer import MixerPanel
 from facelab.ui.panels.preview import PreviewPanel
 from facelab.ui.session import Session
@@ -279,13 +281,20 @@ def test_that_a_command_is_found_by_a_part_of_its_name(
     idle()
 
 
-def test_that_the_sheet_shows_every_shortcut(window: MainWindow) -> None:
+def test_that_the_sheet_shows_every_key_that_is_bound(window: MainWindow) -> None:
     window.shortcuts.trigger()
     sheet = shown(window, ShortcutSheet)
-    said = [label.text() for label in sheet.findChildren(QWidget) if hasattr(label, "text") and callable(label.text)]
-    for _, action in actions_of(window.menuBar()):
-        if not action.shortcut().isEmpty():
-            assert action.text().replace("&", "").removesuffix("…") in said
+    said = [label.text() for label in sheet.findChildren(QLabel)]
+    bound = [action for action in window.findChildren(QAction) if action.shortcuts()]
+    assert len(bound) > len([action for _, action in actions_of(window.menuBar()) if action.shortcuts()])
+    for action in bound:
+        assert action.iconText().replace("&", "").removesuffix("…") in said
+        assert action.shortcut().toString(QKeySequence.SequenceFormat.NativeText) in " or ".join(said)
+    assert not window.findChildren(QShortcut), "keys are bound to actions, which have a name for the sheet"
+    for panel in window.panels.values():
+        for keys, what in panel.keys:
+            assert keys in said
+            assert what in said
 
 
 def test_that_the_theme_changes_at_once_and_is_remembered(window: MainWindow, session: Session) -> None:
@@ -375,6 +384,25 @@ def test_that_a_file_that_is_none_of_these_is_refused_in_a_sentence(
     drop(window, files(tmp_path / "notes.xyz"))
     idle()
     assert window._messages.text == "Notes.xyz is not a file that facelab knows."
+
+
+def test_that_several_files_that_cannot_be_opened_are_said_together(
+    window: MainWindow, tmp_path: Path, idle: Idle
+) -> None:
+    drop(window, files(*(tmp_path / f"{name}.xyz" for name in ("one", "two", "three", "four")), tmp_path / "good.npy"))
+    idle()
+    said = window._messages.text
+    assert said.startswith("4 files could not be opened")
+    assert all(f"{name}.xyz" in said for name in ("one", "two", "three"))
+
+
+def test_that_a_dock_that_is_left_alone_shows_its_title(window: MainWindow, qtbot: QtBot) -> None:
+    library, history = window.docks[LibraryPanel], window.docks[HistoryPanel]
+    title = history.titleBarWidget()
+    qtbot.waitUntil(lambda: title.height() == 0 or not title.findChild(QLabel).isVisible(), timeout=2000)
+    library.setFloating(True)
+    qtbot.waitUntil(lambda: title.findChild(QLabel).isVisible(), timeout=2000)
+    library.setFloating(False)
 
 
 def test_that_a_generator_that_cannot_be_opened_leaves_the_one_that_is_open(

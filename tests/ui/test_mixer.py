@@ -80,6 +80,29 @@ def test_that_layers_unfold_in_their_place_for_the_tab_key_and_stay_unfolded(
     assert not mixer._layer_rows[1, 0].isVisible()
 
 
+def test_that_a_further_face_leaves_the_sliders_that_are_there(mixer: MixerPanel, opened: Session) -> None:
+    mixer.put(1, face(5))
+    unfold(mixer, "Coarse")
+    before = {**mixer._group_rows, **mixer._layer_rows}
+    assert all(row.number.isVisible() for row in before.values())
+    mixer.add_slot()
+    mixer.put(2, face(6))
+    assert all({**mixer._group_rows, **mixer._layer_rows}[key] is row for key, row in before.items())
+    assert not any(row.number.isVisible() for row in before.values()), "two columns have no room for numbers"
+    assert mixer._layer_rows[2, 0].value == pytest.approx(0.5)
+    mixer.clear(2)
+    assert set(mixer._group_rows) | set(mixer._layer_rows) == set(before)
+    assert all(row.number.isVisible() for row in before.values())
+
+
+def test_that_the_numbers_are_whole_however_narrow_the_mixer_is_made(mixer: MixerPanel, opened: Session) -> None:
+    mixer.put(1, face(5))
+    mixer.resize(mixer.minimumSizeHint().width(), 2000)
+    QApplication.processEvents()
+    number = mixer._psi.number
+    assert number.visibleRegion().boundingRect() == number.rect()
+
+
 def test_that_many_faces_are_reached_sideways(qtbot: QtBot, mixer: MixerPanel, opened: Session) -> None:
     wide = mixer.findChild(Wide)
     assert wide is not None

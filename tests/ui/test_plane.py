@@ -457,6 +457,9 @@ def test_that_an_overlay_follows_the_face_and_says_where_it_means_nothing(qtbot:
     panel.set_space("w")
     qtbot.waitUntil(lambda: panel.view.field is not None, timeout=5000)
     assert panel.view.grab().toImage().width() > 0
+    current.trigger()
+    assert panel.view.field is None
+    assert "not of W" in panel._messages.text, "the current face is a code in Z"
     none.trigger()
     assert panel.view.field is None
 

@@ -12,6 +12,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from facelab.errors import PictureError
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui.widgets import (
@@ -23,6 +24,7 @@ from facelab.ui.widgets import (
     ValueSlider,
     files_of,
     image_of,
+    not_opened,
     recipe_mime,
     recipe_of,
     recipes_of,
@@ -31,6 +33,17 @@ from facelab.worker import Bug
 from tests import fakes
 
 FACE = Recipe.of(Code.from_seed(7, fakes.Z_DIM, fakes.SHA))
+
+
+def test_that_files_that_failed_are_counted_named_and_explained_by_reason() -> None:
+    failed = [(f"{n}.jpg", PictureError(f"'{n}.jpg' is no picture")) for n in "abcde"]
+    failed.append(("far.png", PictureError("'far.png' is not there")))
+    said = not_opened(failed).splitlines()
+    assert said == [
+        "6 files could not be opened.",
+        "a.jpg, b.jpg, c.jpg and 2 more: each is no picture.",
+        "'far.png' is not there",
+    ]
 
 
 def drop(target: QWidget, mime: QMimeData) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import ClassVar, Literal, TypeAlias
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 from shiboken6 import isValid
 
 from facelab.jobs import Answer, Job
 from facelab.ui.session import Session
-from facelab.ui.widgets import MessageBar, as_panel
+from facelab.ui.widgets import MessageBar, as_panel, keys_text, plain_text
 from facelab.worker import Client, Ticket
 
 Area: TypeAlias = Qt.DockWidgetArea | Literal["centre"]
@@ -27,7 +28,7 @@ class Panel(QWidget):
         title: on its tab and in the View menu.
         area: the dock area where it starts, or "centre".
         hint: one line for the View menu and the tab's tooltip.
-        keys: keys and gestures that work in it, for the sheet of shortcuts: ("Wheel", "Zoom").
+        keys: gestures that work in it, and keys that are no actions, for the sheet of shortcuts: ("Wheel", "Zoom").
     """
 
     title: ClassVar[str]
@@ -51,6 +52,11 @@ class Panel(QWidget):
         outer.setSpacing(0)
         outer.addWidget(self._messages)
         outer.addLayout(self.body, 1)
+
+    def bindings(self) -> list[tuple[str, str]]:
+        """All keys and gestures of the sheet of shortcuts: those of the actions in this panel, as they are bound, and ``keys``."""
+        bound = [(keys_text(action.shortcuts()), plain_text(action)) for action in self.findChildren(QAction)]
+        return [(keys, what) for keys, what in bound if keys] + list(self.keys)
 
     def submit(self, job: Job, answered: Callable[[Answer], None] | None = None) -> Ticket:
         """Hand a job to the worker; its answers go to ``answered`` and its error to `say`."""

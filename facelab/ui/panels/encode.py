@@ -21,7 +21,6 @@ from PySide6.QtGui import (
     QIcon,
     QImage,
     QKeySequence,
-    QShortcut,
 )
 from PySide6.QtWidgets import (
     QFrame,
@@ -178,6 +177,14 @@ class EncodePanel(Panel):
     title: ClassVar[str] = "Encode"
     area: ClassVar = "centre"
     hint: ClassVar[str] = "Find the face of the generator that looks like a photograph"
+    keys: ClassVar = (
+        ("Click a face", "Encode that one"),
+        ("Drag the square, arrow keys", "Move the crop; with Shift in larger steps"),
+        ("Drag a corner, wheel, + and −", "Make it larger or smaller"),
+        ("Drag the knob, [ and ]", "Turn it"),
+        ("Drag in the queue", "Change the order"),
+        ("Right click in the queue", "What can be done with that photograph"),
+    )
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)
@@ -284,7 +291,10 @@ class EncodePanel(Panel):
         self.encode_button = button(
             "Encode", self._encode, primary=True, tip="Begin; exploring goes on meanwhile (Ctrl+Return)"
         )
-        QShortcut(QKeySequence("Ctrl+Return"), self, self.encode_button.click)  # a button's own is lost with its text
+        encode = QAction("Encode the photograph", self)
+        encode.setShortcut(QKeySequence("Ctrl+Return"))  # a button's own is lost with its text
+        encode.triggered.connect(self.encode_button.click)
+        self.addAction(encode)
         self.encode_all = button("Encode all", self._encode_all)
         self.back_button = tool("Add photographs", "plus", self.ask_photo, tip="Add photographs to the queue")
         area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
@@ -411,8 +421,8 @@ class EncodePanel(Panel):
         self.items.append(item)
         self._add_row(item)
         self._show_queue()
-        # What a person is looking at stays, unless it is done with.
-        if self.item is None or len(self.items) == 1 or self.item.state in ("done", "failed", "cancelled"):
+        # What comes is shown; of several that come at once, the first.
+        if self.item is None or self.item.state != "opening":
             self.queue.setCurrentRow(len(self.items) - 1)
             self._select(len(self.items) - 1)
 
@@ -1126,8 +1136,11 @@ class EncodePanel(Panel):
 
     def resume(self, rows: Sequence[RunRow]) -> None:
         """Go on with runs that were stopped, each from its last checkpoint, in this order."""
+        first = len(self.items)
         for row in rows:
             self._resume(row)
+        if first < len(self.items):
+            self.queue.setCurrentRow(first)
 
     def _resume(self, row: RunRow) -> None:
         project = self.session.project

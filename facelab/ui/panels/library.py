@@ -78,6 +78,7 @@ from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session, describe
 from facelab.ui.widgets import (
     EmptyState,
+    Together,
     button,
     files_of,
     image_of,
@@ -100,6 +101,10 @@ DRAW = 16  # thumbnails drawn in one job
 SEARCH_MS = 120
 MOST_DRAGGED = 200  # faces
 BIN = "\0bin"  # the entry of the tags' box that shows what was deleted
+NOTHING, EMPTY_BIN = (
+    "No face of that name or tag.",
+    "The bin is empty. Faces that you delete lie here until you delete them for good.",
+)
 ORDERS = {"newest": "Newest", "oldest": "Oldest", "name": "Name"}
 
 
@@ -595,8 +600,9 @@ class LibraryPanel(Panel):
             "Faces that you keep lie here, with their names and tags. Drop a face or a picture, or begin with the one you see.",
             button("Keep this face", self._keep_current, icon="plus", primary=True),
         )
-        self.nothing = EmptyState("search", "No face of that name or tag.", button("Show all", self._show_all))
+        self.nothing = EmptyState("search", NOTHING, button("Show all", self._show_all))
         self.stack = QStackedWidget()
+        self.stack.setContentsMargins(3, 0, 0, 0)  # the faces begin where the fields above do
         for page in (self.list, self.empty, self.nothing):
             self.stack.addWidget(page)
         self.empty.setAcceptDrops(True)
@@ -635,6 +641,7 @@ class LibraryPanel(Panel):
             return
         self.model.set_rows(rows)
         narrowed = bool(self.search.text().strip()) or self.tag.currentData() is not None
+        self.nothing.sentence.setText(EMPTY_BIN if self.in_bin and not self.search.text().strip() else NOTHING)
         self.stack.setCurrentWidget(self.list if rows else self.nothing if narrowed else self.empty)
         self._count()
 
@@ -804,7 +811,7 @@ class LibraryPanel(Panel):
         box.setInformativeText("The photographs and runs that belong to them go, too. This cannot be undone.")
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         gone = box.addButton("Delete for good", QMessageBox.ButtonRole.DestructiveRole)
-        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
         gone.clicked.connect(partial(self._purge, [row.id for row in rows]))
         box.open()
 
@@ -845,8 +852,11 @@ class LibraryPanel(Panel):
         self.list.dropEvent(event)
 
     def _look_at(self, paths: Sequence[Path]) -> None:
+        together = Together(self.say)
         for path in paths:
-            self.submit(LookAtFile(path=path), self._looked)
+            ticket = self.client.submit(LookAtFile(path=path))
+            ticket.answered.connect(self._looked)
+            together.watch(path.name, ticket)
 
     def _looked(self, answer: Answer) -> None:
         if not isinstance(answer, Dropped):

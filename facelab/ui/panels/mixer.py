@@ -35,6 +35,7 @@ SLOT, SMALL_SLOT = 72, 56  # px, of a face; the small ones where there are more 
 FEW = 3
 LABEL = 84  # px, of the names of rows
 MOST_SLOTS = 12
+ALL = "All layers"
 
 
 def shares(recipe: Recipe, slots: int, num_ws: int) -> Floats:
@@ -102,11 +103,12 @@ class Slot(QWidget):
 
 @dataclass(eq=False)
 class _Fold:
-    """The layers of a group: where their rows begin in the grid, and their widgets once they were unfolded."""
+    """The layers of a group: the line of the group in the grid, below which theirs are, and their widgets once they were unfolded."""
 
     rows: range
     line: int
     button: QToolButton
+    lock: QToolButton
     widgets: list[QWidget] = field(default_factory=list)
 
 
@@ -128,7 +130,8 @@ class MixerPanel(Panel):
         super().__init__(session, client)
         self._random = np.random.default_rng()
         self._asked: dict[int, Recipe] = {}
-        self._built_for: tuple[str, int] | None = None  # generator and number of slots that the rows were made for
+        self._built_for = ""  # the generator that the rows were made for
+        self._heads: list[QLabel] = []  # the letters over the columns, one for each face that is mixed in
         self._groups: list[tuple[str, range]] = []
         self._layer_rows: dict[tuple[int, int], ValueSlider] = {}  # (slot, layer), of groups that were unfolded
         self._folds: dict[str, _Fold] = {}
@@ -143,7 +146,6 @@ class MixerPanel(Panel):
         self._column.setContentsMargins(theme.GRID, theme.GRID, theme.GRID, theme.GRID)
         self._column.setSpacing(theme.GRID)
         self.body.addWidget(Column(content))
-        self.setMinimumWidth(304)  # narrower, the numbers would be cut
 
         self._slots: list[Slot] = []
         matrix = QWidget()
@@ -180,12 +182,16 @@ class MixerPanel(Panel):
         self._show_slots(state, drawable=ready)
         if g is None or recipe is None or not ready:
             return
-        if self._built_for != (g.sha256, len(state.slots)):
-            if self._built_for is None or self._built_for[0] != g.sha256:
-                self._build_psi_rows(g)
-                self._build_strength_rows(g)
-            self._built_for = (g.sha256, len(state.slots))
-            self._build_rows(g, len(state.slots))
+        if self._built_for != g.sha256:
+            self._built_for = g.sha256
+            self._build_psi_rows(g)
+            self._build_strength_rows(g)
+            self._build_rows(g)
+            for name in self._folds:
+                self._show_fold(name, g)
+            self._show_locks()
+        if len(self._heads) != len(state.slots) - 1:
+            self._fit_columns(g, len(state.slots))
         self._show_weights(recipe, state, g)
         self._show_truncation(recipe, g)
         self._show_noise(recipe, g)
@@ -320,7 +326,7 @@ class MixerPanel(Panel):
         """One slot more."""
         state = self.session.state
         if len(state.slots) < MOST_SLOTS:
-            self.session.edit("Add slot", slots=(*state.slots, None))
+            self.session.edit("Add a place for a face", slots=(*state.slots, None))
 
     def swap(self) -> None:
         """A becomes B and B becomes A; the sliders stay where they are."""
@@ -332,72 +338,105 @@ class MixerPanel(Panel):
         self.session.edit("Swap faces", recipe=mixed(state.recipe, slots, table), slots=slots)
 
     # -- weights ----------------------------------------------------------------------------------------------------
-    def _build_rows(self, g: GeneratorInfo, slots: int) -> None:
+    def _build_rows(self, g: GeneratorInfo) -> None:
+        """The rows without their sliders: names, folds and locks. A column of sliders comes with each face."""
         _empty(self._mix_grid)
         self._layer_rows.clear()
         self._folds.clear()
         self._group_rows.clear()
         self._locks.clear()
+        self._heads.clear()
         self._groups = [(name, rows) for name, rows in layer_groups(g.family, g.num_ws).items() if rows]
-        grid, sources, line = self._mix_grid, range(1, slots), 0
-        if slots > FEWEST_SLOTS:
-            for s in sources:
-                head = quiet(chr(ord("A") + s), small=True)
-                head.setAlignment(Qt.AlignmentFlag.AlignCenter)
-                grid.addWidget(head, line, s + 1)
-            line += 1
-        everything = "All layers"
-        grid.addWidget(self._row_name(everything, "All layers together", range(g.num_ws)), line, 1)
-        for s in sources:
-            self._group_rows[s, "all"] = self._weight(grid, line, s, everything, range(g.num_ws), self._group_moved)
+        grid, line = self._mix_grid, 1  # the letters of the columns stand in the first
+        grid.addWidget(self._row_name(ALL, "All layers together", range(g.num_ws)), line, 1)
         for name, rows in self._groups:
             line += 1
             title = name.capitalize()
             fold = tool(f"Layers of {title}", "right", tip=f"Show the {len(rows)} layers one by one")
             fold.setIconSize(QSize(14, 14))
             grid.addWidget(fold, line, 0)
-            self._lock(grid, line, rows, title, slots)
+            lock = self._lock(grid, line, rows, title)
             sizes = [g.layers[i].resolution for i in rows]
             span = f"{sizes[0]}–{sizes[-1]} px" if sizes[0] != sizes[-1] else f"{sizes[0]} px"
             grid.addWidget(self._row_name(title, f"{title}: layers {rows[0]} to {rows[-1]}, {span}", rows), line, 1)
-            for s in sources:
-                self._group_rows[s, name] = self._weight(grid, line, s, title, rows, self._group_moved)
-            self._folds[name] = _Fold(rows, line + 1, fold)
+            self._folds[name] = _Fold(rows, line, fold, lock)
             fold.clicked.connect(partial(self._turn, name))
             line += len(rows)  # kept free: layers are built when they are first asked for
         line += 1
         self._hard = QCheckBox("Hard: all of one face in a layer")
         self._hard.setToolTip("Sliders snap to nothing or all of a face")
-        grid.addWidget(self._hard, line, 1, 1, slots)
+        grid.addWidget(self._hard, line, 1, 1, MOST_SLOTS)
         grid.setColumnMinimumWidth(0, 24)
         grid.setColumnMinimumWidth(1, LABEL)
-        for s in sources:
-            grid.setColumnStretch(s + 1, 1)
-        for name, _ in self._groups:
-            self._show_fold(name, g)
-        self._show_locks()
 
-    def _build_layers(self, fold: _Fold, g: GeneratorInfo, slots: int) -> list[QWidget]:
+    def _fit_columns(self, g: GeneratorInfo, slots: int) -> None:
+        """A column for each face that is mixed in. Those that are there stay: to build them all takes long."""
+        while len(self._heads) > slots - 1:
+            self._drop_column(len(self._heads))
+        while len(self._heads) < slots - 1:
+            self._add_column(g, len(self._heads) + 1)
+        few = slots == FEWEST_SLOTS  # there is room for a number beside each slider
+        if self._heads[0].isHidden() != few:
+            self._heads[0].setVisible(not few)
+            for (source, _), row in [*self._group_rows.items(), *self._layer_rows.items()]:
+                if source == 1:
+                    row.number.setVisible(few)
+
+    def _add_column(self, g: GeneratorInfo, source: int) -> None:
+        head = quiet(chr(ord("A") + source), small=True)
+        head.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._heads.append(head)
+        grid = self._mix_grid
+        if source == 1:
+            head.hide()
+        grid.addWidget(head, 0, source + 1)
+        grid.setColumnStretch(source + 1, 1)
+        for name, line, rows in [("all", 1, range(g.num_ws)), *((n, f.line, f.rows) for n, f in self._folds.items())]:
+            row = self._weight(line, source, ALL if name == "all" else name.capitalize(), rows, self._group_moved)
+            before = self._group_rows.get((source - 1, name))
+            self._group_rows[source, name] = row
+            _tab_after(before or (self._add if name == "all" else self._folds[name].lock), row)
+        for fold in self._folds.values():
+            if fold.widgets:
+                for line, layer in enumerate(fold.rows, fold.line + 1):
+                    row = self._layer_weight(line, source, layer)
+                    if fold.widgets[0].isHidden():
+                        row.hide()  # else the layout shows it, at its time
+                    fold.widgets.append(row)
+                    _tab_after(self._layer_rows[source - 1, layer], row)
+
+    def _drop_column(self, source: int) -> None:
+        gone: list[QWidget] = [self._heads.pop()]
+        gone += [self._group_rows.pop(key) for key in list(self._group_rows) if key[0] == source]
+        gone += [self._layer_rows.pop(key) for key in list(self._layer_rows) if key[0] == source]
+        for fold in self._folds.values():
+            fold.widgets = [widget for widget in fold.widgets if widget not in gone]
+        self._mix_grid.setColumnStretch(source + 1, 0)
+        for widget in gone:
+            self._mix_grid.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
+
+    def _build_layers(self, fold: _Fold, g: GeneratorInfo) -> list[QWidget]:
         """A row for each layer of a group, where the group left room for them."""
-        grid, made = self._mix_grid, list[QWidget]()
-        for line, layer in enumerate(fold.rows, fold.line):
+        made = list[QWidget]()
+        for line, layer in enumerate(fold.rows, fold.line + 1):
             info, only = g.layers[layer], range(layer, layer + 1)
             label = self._row_name(f"{layer} · {info.resolution} px", f"Layer {layer}: {info.name}", only)
             label.setProperty("quiet", True)
-            grid.addWidget(label, line, 1)
+            self._mix_grid.addWidget(label, line, 1)
             made.append(label)
-            for s in range(1, slots):
-                row = self._weight(grid, line, s, f"Layer {layer}", only, self._layer_moved)
-                self._layer_rows[s, layer] = row
-                made.append(row)
-            made.append(self._lock(grid, line, only, f"layer {layer}", slots))
+            made += [self._layer_weight(line, source, layer) for source in range(1, len(self._heads) + 1)]
+            made.append(self._lock(self._mix_grid, line, only, f"layer {layer}"))
         before: QWidget = fold.button  # the Tab key goes through them in their places, not last
         for widget in made:
-            for each in (widget, *widget.findChildren(QWidget)):
-                if each.focusPolicy() & Qt.FocusPolicy.TabFocus:
-                    QWidget.setTabOrder(before, each)
-                    before = each
+            before = _tab_after(before, widget)
         return made
+
+    def _layer_weight(self, line: int, source: int, layer: int) -> ValueSlider:
+        row = self._weight(line, source, f"Layer {layer}", range(layer, layer + 1), self._layer_moved)
+        self._layer_rows[source, layer] = row
+        return row
 
     def _turn(self, name: str) -> None:
         """Unfold a group of layers, or fold it."""
@@ -411,18 +450,18 @@ class MixerPanel(Panel):
     def _show_fold(self, name: str, g: GeneratorInfo) -> None:
         fold, shown = self._folds[name], name in self._open_groups
         if shown and not fold.widgets:
-            fold.widgets = self._build_layers(fold, g, len(self._slots))
+            fold.widgets = self._build_layers(fold, g)
         fold.button.setIcon(theme.icon("down" if shown else "right"))
         for widget in fold.widgets:
             widget.setVisible(shown)
 
-    def _lock(self, grid: QGridLayout, line: int, rows: range, name: str, slots: int) -> QToolButton:
+    def _lock(self, grid: QGridLayout, line: int, rows: range, name: str) -> QToolButton:
         made = tool(
             f"Lock {name}", "unlock", tip=f"Lock {name}: random faces and surprises leave it alone", checkable=True
         )
         made.setIconSize(QSize(14, 14))
         made.clicked.connect(lambda on: self.session.lock(rows, on))
-        grid.addWidget(made, line, slots + 1)
+        grid.addWidget(made, line, MOST_SLOTS + 1)
         self._locks.append((rows, made))
         return made
 
@@ -433,24 +472,26 @@ class MixerPanel(Panel):
             each.setIcon(theme.icon("lock" if on else "unlock"))
 
     def _weight(
-        self, grid: QGridLayout, line: int, source: int, name: str, rows: range, moved: Callable[[int, range, float], None]
-    ) -> ValueSlider:  # fmt: skip
-        letter, slots = chr(ord("A") + source), len(self._slots)
+        self, line: int, source: int, name: str, rows: range, moved: Callable[[int, range, float], None]
+    ) -> ValueSlider:
+        letter = chr(ord("A") + source)
         row = ValueSlider(
             f"{name}, face {letter}",
             0.0,
             1.0,
             0.0,
             label="",
-            reach=(-2.0, 3.0) if slots == FEWEST_SLOTS else (-4.0, 4.0),
+            reach=(-2.0, 3.0),
+            numbered=source == 1,
             tip=f"How much of face {letter}; double-click for none, Shift moves the whole group",
         )
-        row.number.setVisible(slots == FEWEST_SLOTS)
+        if source == 1:
+            row.number.setVisible(len(self._slots) == FEWEST_SLOTS)
         self._wire(row, partial(moved, source, rows))
         # The menu of the row from the slider, too: that has the focus, so that the menu key opens it.
         row.slider.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         row.slider.customContextMenuRequested.connect(partial(self._row_menu, row.slider, rows))
-        grid.addWidget(row, line, source + 1)
+        self._mix_grid.addWidget(row, line, source + 1)
         return row
 
     def _row_name(self, text: str, tip: str, rows: range) -> QLabel:
@@ -754,6 +795,16 @@ def _give(table: Floats, source: int, layer: int, value: float) -> None:
             table[s, layer] *= scale
         left = 0
     table[0, layer] = left
+
+
+def _tab_after(before: QWidget, widget: QWidget) -> QWidget:
+    """Let the Tab key go from one widget, or the last in it, to another and what is in it; gives back the last of these."""
+    before = [before, *(w for w in before.findChildren(QWidget) if w.focusPolicy() & Qt.FocusPolicy.TabFocus)][-1]
+    for each in (widget, *widget.findChildren(QWidget)):
+        if each.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            QWidget.setTabOrder(before, each)
+            before = each
+    return before
 
 
 def _normalised(table: Floats) -> Floats:
