@@ -197,7 +197,7 @@ class PlaneView(Canvas):
         if self._dropping == name:
             return f"Drop as {name}"
         sign = {"origin": "origin", "x": "x →", "y": "y ↑"}[name]
-        return f"{sign}  {self._metrics().elidedText(self.names.get(name, ''), Qt.TextElideMode.ElideRight, 140)}"
+        return f"{sign}  {self._metrics().elidedText(self.names.get(name, ''), Qt.TextElideMode.ElideMiddle, 140)}"
 
     def _metrics(self) -> QFontMetricsF:
         return QFontMetricsF(self._small)

@@ -60,7 +60,9 @@ class SettingsDialog(QDialog):
             QDialogButtonBox.StandardButton.Close | QDialogButtonBox.StandardButton.RestoreDefaults
         )
         buttons.rejected.connect(self.close)
-        buttons.button(QDialogButtonBox.StandardButton.RestoreDefaults).clicked.connect(self._defaults)
+        usual = buttons.button(QDialogButtonBox.StandardButton.RestoreDefaults)
+        usual.setText("Restore defaults")
+        usual.clicked.connect(self._defaults)
         column = QVBoxLayout(self)
         column.setContentsMargins(*(2 * theme.GRID,) * 4)
         column.setSpacing(theme.GRID)
@@ -75,7 +77,7 @@ class SettingsDialog(QDialog):
             case "choice":
                 box = QComboBox()
                 for choice in spec.choices:
-                    box.addItem(str(choice).replace("_", " ").capitalize(), choice)
+                    box.addItem(_words(choice), choice)
                 box.activated.connect(lambda _: self._set(spec.name, box.currentData()))
                 box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 self._show[spec.name] = lambda value: box.setCurrentIndex(spec.choices.index(value))
@@ -130,6 +132,13 @@ class SettingsDialog(QDialog):
     def _refresh(self, settings: Settings) -> None:
         for name, show in self._show.items():
             show(getattr(settings, name))
+
+
+def _words(choice: object) -> str:
+    """A choice as it is shown; numbers among them are sides of pictures."""
+    if isinstance(choice, int):
+        return f"{choice} px" if choice else "As the generator draws"
+    return str(choice).replace("_", " ").capitalize()
 
 
 def _show_number(field: Whole | Number, value: float) -> None:

@@ -201,6 +201,8 @@ QCheckBox::indicator:checked, QRadioButton::indicator:checked { background: $acc
 QCheckBox::indicator:checked { image: url("$icons/check-$name.svg"); }
 QRadioButton::indicator:checked { image: url("$icons/dot-$name.svg"); }
 QCheckBox::indicator:hover, QRadioButton::indicator:hover { border-color: $link; }
+QListView::indicator, QTreeView::indicator { width: 14px; height: 14px; border: 1px solid $edge; border-radius: 3px; background: $raised; }
+QListView::indicator:checked, QTreeView::indicator:checked { background: $accent; border-color: $panel; image: url("$icons/check-$name.svg"); }
 QCheckBox::indicator:focus, QRadioButton::indicator:focus { border: 2px solid $link; width: 12px; height: 12px; }
 QCheckBox::indicator:disabled, QRadioButton::indicator:disabled { border-color: $control; background: $panel; }
 QCheckBox:disabled, QRadioButton:disabled { color: $faint; }
@@ -209,7 +211,7 @@ QGroupBox { border: none; margin-top: 20px; font-weight: 600; }
 QGroupBox::title { subcontrol-origin: margin; left: 0; color: $quiet; }
 QSplitter::handle { background: $ground; }
 QLabel[quiet="true"], QCheckBox[quiet="true"] { color: $quiet; }
-QLabel[small="true"] { font-size: 12px; }
+QLabel[small="true"], QListWidget[small="true"] { font-size: 12px; }
 QLabel[heading="true"] { font-weight: 600; }
 """)
 

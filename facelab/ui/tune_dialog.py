@@ -72,7 +72,6 @@ class TuneDialog(QDialog):
         self.locality.setRange(0, 100)
         self.locality.setSingleStep(0.1)
         self.locality.setValue(DEFAULTS.locality)
-        self.locality.setAlignment(Qt.AlignmentFlag.AlignLeft)
         self.locality.setAccessibleName("Hold other faces")
         self.locality.setToolTip("How strongly faces near this one are kept as they were; 0 is twice as fast")
         form = QFormLayout()

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QStringListModel, Qt, QTimer
 from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent, QPolygonF
-from PySide6.QtWidgets import QCompleter, QHBoxLayout, QLineEdit, QListView, QListWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCompleter,
+    QHBoxLayout,
+    QLineEdit,
+    QListView,
+    QListWidget,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from facelab.errors import FacelabError
 from facelab.jobs import Answer, Codes, GeneratorInfo, Images, Resolve, Thumbnails
@@ -135,6 +144,9 @@ class ArithmeticPanel(Panel):
         self.line.setClearButtonEnabled(True)
         self.pointer = Pointer(self.line)
         self.note = quiet(HELP, wrap=True, small=True)
+        self.note.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # It takes the room beside the picture; asked for its height, it would press the dock above together.
+        self.note.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)
         self.view = FaceView("The face that the line comes to", side=SIDE, hint="The result")
         self.view.setToolTip("Drag it, or click to take it")
         self.view.clicked.connect(self.take)
@@ -154,8 +166,7 @@ class ArithmeticPanel(Panel):
 
         words = QVBoxLayout()
         words.setSpacing(theme.GRID)
-        words.addWidget(self.note)
-        words.addStretch(1)
+        words.addWidget(self.note, 1)
         words.addWidget(self.take_button, 0, Qt.AlignmentFlag.AlignLeft)
         words.addWidget(self.pull_in, 0, Qt.AlignmentFlag.AlignLeft)
         row = QHBoxLayout()

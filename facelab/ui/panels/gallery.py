@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -53,7 +54,6 @@ class _Zero(QWidget):
         super().__init__()
         self.face = FaceView(name)
         self.face.setMinimumSize(96, 96)
-        self.face.setMaximumHeight(320)
         self.title = heading(name)
         self.title.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.what = quiet(what, wrap=True)
@@ -67,6 +67,10 @@ class _Zero(QWidget):
         column.addWidget(self.title)
         column.addWidget(self.far)
         column.addWidget(self.what, 1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self.face.setMaximumHeight(min(self.width(), 320))  # square, so that its name stands close below
+        super().resizeEvent(event)
 
 
 class GalleryPanel(FacesPanel):

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, cast
 
 import numpy as np
 from PySide6.QtCore import QPoint, Qt, QTimer
-from PySide6.QtGui import QActionGroup, QKeyEvent
+from PySide6.QtGui import QAction, QActionGroup, QKeyEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -278,11 +278,18 @@ class PlanePanel(FacesPanel):
             self.view.faces = {name: pixmap_of(p) for name, p in zip(CORNERS, answer.pixels, strict=False)}
             self.view.update()
 
-    def _choose_field(self, _: object) -> None:
+    def _choose_field(self, chosen: QAction) -> None:
         self._show_field()
-        plane, chosen = self.session.state.plane, self.overlays.checkedAction()
-        if plane is not None and plane.space == "z" and chosen is not None and chosen.data() == "average":
+        plane, name = self.session.state.plane, chosen.data()
+        if not name or self.view.field is not None or plane is None:
+            self.unsay()
+        elif name == "average":
             self.say("in Z all points are alike; go to W to see how far faces lie from the average one")
+        else:
+            here = plane.space.upper()
+            self.say(
+                f"the current face is not of {here}, where this plane lies: click a face of the plane to measure from it"
+            )
 
     def _show_field(self) -> None:
         """The overlay that is chosen, for this plane and this face."""
