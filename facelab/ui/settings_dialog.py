@@ -138,7 +138,7 @@ def _words(choice: object) -> str:
     """A choice as it is shown; numbers among them are sides of pictures."""
     if isinstance(choice, int):
         return f"{choice} px" if choice else "As the generator draws"
-    return str(choice).replace("_", " ").capitalize()
+    return {"const": "Constant"}.get(str(choice), str(choice).replace("_", " ").capitalize())
 
 
 def _show_number(field: Whole | Number, value: float) -> None:

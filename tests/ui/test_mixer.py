@@ -95,6 +95,13 @@ def test_that_a_further_face_leaves_the_sliders_that_are_there(mixer: MixerPanel
     assert all(row.number.isVisible() for row in before.values())
 
 
+def test_that_faces_that_are_not_there_take_no_room(mixer: MixerPanel, opened: Session) -> None:
+    mixer.put(1, face(5))
+    QApplication.processEvents()
+    row, lock = mixer._group_rows[1, "coarse"], mixer._folds["coarse"].lock
+    assert lock.x() - (row.x() + row.width()) <= mixer._mix_grid.horizontalSpacing()
+
+
 def test_that_the_numbers_are_whole_however_narrow_the_mixer_is_made(mixer: MixerPanel, opened: Session) -> None:
     mixer.put(1, face(5))
     mixer.resize(mixer.minimumSizeHint().width(), 2000)

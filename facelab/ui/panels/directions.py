@@ -936,7 +936,7 @@ class HoldDialog(QDialog):
         self.setWindowTitle(f"Hold others fixed: {direction.name}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.others = tuple(others)
-        self.list = QListWidget(accessibleName="Directions to hold fixed")
+        self.list = QListWidget(accessibleName="Directions to hold fixed", spacing=2)
         for other in self.others:
             item = QListWidgetItem(f"{other.name}   ({SECTIONS[section_of(other)].lower()})")
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)

@@ -185,7 +185,7 @@ class LossPanel(Panel):
         self.legend.setIconSize(QSize(12, 12))
         self.legend.setProperty("small", True)
         self.legend.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.legend.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.legend.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # a name's end and the loss behind it stay
         self.legend.itemChanged.connect(self._ticked)
         right = QVBoxLayout()
         right.setContentsMargins(0, 0, 0, 0)

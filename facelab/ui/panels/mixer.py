@@ -326,7 +326,7 @@ class MixerPanel(Panel):
         """One slot more."""
         state = self.session.state
         if len(state.slots) < MOST_SLOTS:
-            self.session.edit("Add a place for a face", slots=(*state.slots, None))
+            self.session.edit("Add a place", slots=(*state.slots, None))
 
     def swap(self) -> None:
         """A becomes B and B becomes A; the sliders stay where they are."""
@@ -362,10 +362,9 @@ class MixerPanel(Panel):
             self._folds[name] = _Fold(rows, line, fold, lock)
             fold.clicked.connect(partial(self._turn, name))
             line += len(rows)  # kept free: layers are built when they are first asked for
-        line += 1
+        self._last = line + 1
         self._hard = QCheckBox("Hard: all of one face in a layer")
         self._hard.setToolTip("Sliders snap to nothing or all of a face")
-        grid.addWidget(self._hard, line, 1, 1, MOST_SLOTS)
         grid.setColumnMinimumWidth(0, 24)
         grid.setColumnMinimumWidth(1, LABEL)
 
@@ -375,6 +374,8 @@ class MixerPanel(Panel):
             self._drop_column(len(self._heads))
         while len(self._heads) < slots - 1:
             self._add_column(g, len(self._heads) + 1)
+        self._mix_grid.removeWidget(self._hard)
+        self._mix_grid.addWidget(self._hard, self._last, 1, 1, slots)  # no wider: columns that it spans take room
         few = slots == FEWEST_SLOTS  # there is room for a number beside each slider
         if self._heads[0].isHidden() != few:
             self._heads[0].setVisible(not few)
