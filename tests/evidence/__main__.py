@@ -12,10 +12,20 @@ import time
 from pathlib import Path
 
 from facelab.engine.memory import keep_memory
-from tests.evidence import held_out, kills, known_factors, perceptual, photographs, portraits, self_inversion, zero_face
+from tests.evidence import (
+    alignment,
+    held_out,
+    kills,
+    known_factors,
+    perceptual,
+    photographs,
+    portraits,
+    self_inversion,
+    zero_face,
+)
 from tests.evidence.claims import Claim, Skipped
 
-PROOFS = (portraits, self_inversion, held_out, known_factors, perceptual, zero_face, photographs, kills)
+PROOFS = (portraits, self_inversion, held_out, known_factors, alignment, perceptual, zero_face, photographs, kills)
 
 
 def main() -> int:
