@@ -85,6 +85,7 @@ def _train(args: argparse.Namespace) -> None:
     start = (load(args.start).network, Readout.load(args.directions)) if args.start else None
     precision = str(fastest_precision()).removeprefix("torch.")
     plan = Plan(
+        resolution=args.resolution,
         seed=args.seed,
         rate=args.rate,
         precision=precision,
@@ -166,6 +167,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     train.add_argument("--pictures", type=Path, required=True, metavar="DIR", help="what `render` fills")
     train.add_argument("--threads", type=int, default=1)
+    train.add_argument(
+        "--resolution", type=int, default=128, help="of a new run, and of its pictures; may exceed that of --start"
+    )
     train.add_argument("--rate", type=float, default=0.002, help="base learning rate of a new run")
     train.add_argument("--batch", type=int, default=8, help="pictures per step of a new run")
     train.add_argument("--adam", action="store_true", help="a new run learns its convolutions by Adam, not by Muon")

@@ -382,18 +382,20 @@ def adopt(network: Network, source: Network, read: Readout) -> None:
 
     Styles are taken back from W to factor coordinates through the pseudo-inverse of the read-out; factors are matched
     by name, those that the source lacks begin at zero. Where a block of ``network`` has more channels, the source's
-    come first and the added ones feed nothing into them at first, so that the picture begins as the source's.
+    come first and the added ones feed nothing into them at first; blocks of sizes that the source does not have add
+    nothing to the picture at first. So the picture begins as the source's, enlarged.
 
     Raises:
-        TrainingError: the source is larger in some layer, or not of this size.
+        TrainingError: the source is larger in some layer, or in its pictures.
     """
     from facelab.portraits.factors import INDEX
 
-    if source.resolution != network.resolution:
+    if source.resolution > network.resolution:
         raise TrainingError(f"Cannot begin a {network.resolution} px network from one of {source.resolution} px.")
     inverse = torch.linalg.pinv(torch.from_numpy(read.R))  # [512, K']
     offset = torch.from_numpy(read.b0)
-    masks = owner_masks(network)
+    blocks = {layer.name.split(".")[0] for layer in source.layers()}
+    masks = {name: mask for name, mask in owner_masks(network).items() if name.split(".")[0] in blocks}
     for name, mask in masks.items():
         ours, theirs = style(network, name), style(source, name)
         styles = theirs.weight * theirs.weight_gain @ inverse  # [C, K']
@@ -407,6 +409,10 @@ def adopt(network: Network, source: Network, read: Readout) -> None:
                 ours.weight[:wide, INDEX[factor]] = styles[:, column] / ours.weight_gain * mask[INDEX[factor]]
         ours.bias[:wide] = bias
     for name, target in network.synthesis.named_parameters():
+        if name.split(".")[0] not in blocks:
+            if name.endswith("torgb.weight"):
+                target.zero_()
+            continue
         if ".affine." in name:
             continue
         value: Tensor = source.synthesis.get_parameter(name)

@@ -154,6 +154,23 @@ def test_that_a_run_can_begin_with_a_narrower_generator(
         training.adopt(training.student(training.Plan(resolution=64, channel_base=256, channel_max=4)), source, read)
 
 
+@pytest.mark.slow
+def test_that_a_network_can_begin_with_a_smaller_one_and_draws_its_pictures_enlarged(
+    trained: training.Run, mapped: tuple[mapping.Mapping, mapping.Readout]
+) -> None:
+    made, read = mapped
+    source = export.compose(trained.average, made, read, half=False)
+    larger = training.student(training.Plan(resolution=128, channel_base=512, channel_max=8))
+    training.adopt(larger, source, read)
+    phi = trained.held_phi[:4]
+    small = training.draw_phi(trained.average, phi)
+    enlarged = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear")
+    drawn = training.draw_phi(larger, phi)
+    assert torch.allclose(drawn[..., 1:-1, 1:-1], enlarged[..., 1:-1, 1:-1], atol=2e-3)
+    with pytest.raises(training.TrainingError, match="64 px network from one of 128"):
+        training.adopt(training.student(PLAN), larger, read)
+
+
 def test_that_a_round_writes_state_log_and_sheet(pictures: Path, tmp_path: Path) -> None:
     run = training.Run(tmp_path, pictures, PLAN)
     run.train(0.02)
