@@ -99,7 +99,7 @@ COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8
 
 def plot_losses(path: Path, curves: Mapping[str, Sequence[float]], title: str) -> None:
     """Losses by step on log-log axes, one curve for each name."""
-    width, height, left, top, bottom, right = 900, 560, 80, 44, 52, 230
+    width, height, left, top, bottom, right = 980, 560, 80, 44, 52, 310
     image = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(image)
     values = [v for curve in curves.values() for v in curve if v > 0]
