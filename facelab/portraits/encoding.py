@@ -173,6 +173,7 @@ class EncoderRun:
             w_avg: [512] of the generator, float32.
         """
         r2 = self.held_out()
+        self.average.num_ws = int(read.layers.max())
         self.average.moves = torch.from_numpy(read.directions * read.sigma[:, None])
         self.average.w_avg = torch.from_numpy(
             np.asarray(w_avg - read.phi(w_avg) @ self.average.moves.numpy(), np.float32)

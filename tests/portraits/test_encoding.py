@@ -39,14 +39,14 @@ def test_that_an_encoder_run_learns_and_resumes(pictures: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_that_the_written_encoder_gives_codes_of_the_generator(pictures: Path, tmp_path: Path) -> None:
     made = mapping.construct(samples=8192)
-    read = mapping.fit_readout(made, 12, samples=6000)
+    read = mapping.fit_readout(made, 14, samples=6000)
     w = made.w(np.random.default_rng(5).standard_normal((4000, mapping.DIM))).astype(np.float32)
     run = encoding.EncoderRun(tmp_path / "run", pictures)
     run.export(tmp_path / "encoder.safetensors", read, w.mean(0))
     encoder = Encoder.load(tmp_path / "encoder.safetensors")
     phi = torch.randn(3, K, generator=torch.Generator().manual_seed(0))
     codes = encoder.codes(phi)
-    assert codes.shape == (3, 12, 512)
+    assert codes.shape == (3, 14, 512)
     assert read.phi(codes[:, 0].numpy()) == pytest.approx(phi.numpy(), abs=0.02)
 
 
