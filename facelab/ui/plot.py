@@ -114,8 +114,7 @@ class LossPlot(pg.PlotWidget):  # type: ignore[misc]
     """Losses over steps, with a rule and a spot for what is pointed at."""
 
     def __init__(self, log: bool) -> None:
-        super().__init__(axisItems={"bottom": LogAxis("bottom"), "left": LogAxis("left")})
-        self.setMenuEnabled(False)
+        super().__init__(axisItems={"bottom": LogAxis("bottom"), "left": LogAxis("left")}, enableMenu=False)
         self.hideButtons()
         self.setLogMode(log, log)
         self.setAccessibleName("Loss by step")
@@ -173,7 +172,7 @@ class Figure(pg.PlotWidget):  # type: ignore[misc]
     """A plot as it leaves the window: dark on white, of a size for a page, labelled, with a legend; never seen on the screen."""
 
     def __init__(self, size: QSize, log: bool, title: str) -> None:
-        super().__init__(axisItems={"bottom": LogAxis("bottom"), "left": LogAxis("left")})
+        super().__init__(axisItems={"bottom": LogAxis("bottom"), "left": LogAxis("left")}, enableMenu=False)
         self.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
         self.resize(size)
         self.setBackground("#ffffff")

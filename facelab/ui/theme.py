@@ -82,16 +82,17 @@ def apply(app: QApplication, theme: str) -> None:
         light = app.styleHints().colorScheme() is Qt.ColorScheme.Light
         theme = "light" if light else "dark"
     _current = THEMES[theme]
+    sheet = _sheet(_current)
+    if app.styleSheet() == sheet:
+        return  # any of this dresses every widget anew, which takes a while
     if app.style().objectName().lower() != "fusion":
         app.setStyle(QStyleFactory.create("Fusion"))
     font = QFont(app.font())
     if font.pixelSize() != TEXT:
         font.setPixelSize(TEXT)
         app.setFont(font)
-    sheet = _sheet(_current)
-    if app.styleSheet() != sheet:  # every widget is dressed anew, which takes a while
-        app.setPalette(_palette(_current))
-        app.setStyleSheet(sheet)
+    app.setPalette(_palette(_current))
+    app.setStyleSheet(sheet)
 
 
 def _palette(c: Colours) -> QPalette:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from facelab.errors import ProjectError
@@ -47,6 +48,7 @@ def test_that_directions_found_have_a_slider_each_and_stay_in_the_project(
     assert panel._empty.isVisible()
     panel.find_by("pca")
     idle()
+    placed(panel)
     assert [row.direction.name for row in panel.rows][:2] == ["pca 1", "pca 2"]
     assert opened.project.directions(fakes.SHA) == [row.direction for row in panel.rows]
     assert not panel._empty.isVisible()
@@ -175,6 +177,7 @@ def test_that_a_mixed_face_counts_as_what_it_draws(
 def test_that_finding_and_removing_are_undone(panel: DirectionsPanel, opened: Session, idle: Idle) -> None:
     panel.find_by("pca")
     idle()
+    placed(panel)
     found = [row.direction for row in panel.rows]
     panel.rows[0].value.number.setValue(2.0)
     moved = opened.state.recipe
@@ -189,7 +192,25 @@ def test_that_finding_and_removing_are_undone(panel: DirectionsPanel, opened: Se
     assert not panel.rows
     assert opened.project.directions() == []
     opened.stack.redo()
+    placed(panel)
     assert len(panel.rows) == len(found)
+
+
+def placed(panel: DirectionsPanel) -> None:
+    """Until all rows are there: they are made a few at a time."""
+    while panel._soon.isActive():
+        QApplication.processEvents()
+
+
+def test_that_rows_of_many_directions_are_made_a_few_at_a_time_in_their_order(
+    panel: DirectionsPanel, opened: Session
+) -> None:
+    for i in range(20):
+        opened.project.add_direction(direction(f"d{i}", i))
+    panel.reload()
+    assert 0 < len(panel.rows) < 20
+    placed(panel)
+    assert [row.direction.name for row in panel.rows] == [f"d{i}" for i in range(20)]
 
 
 def test_that_a_direction_is_renamed_where_it_stands_with_its_share_and_its_amount(
@@ -264,6 +285,7 @@ def test_that_all_directions_are_saved_to_a_file(
 ) -> None:
     panel.find_by("pca")
     idle()
+    placed(panel)
     panel.save(tmp_path / "all.npz")
     idle()
     (job,) = jobs_of(WriteDirections)
@@ -277,6 +299,7 @@ def test_that_many_directions_can_be_searched(panel: DirectionsPanel, opened: Se
     for i in range(20):
         opened.project.add_direction(direction(f"eye {i}" if i % 2 else f"mouth {i}", i))
     panel.reload()
+    placed(panel)
     panel.search.setText("eye")
     assert [row.isVisible() for row in panel.rows] == [bool(i % 2) for i in range(20)]
     panel.search.clear()

@@ -70,6 +70,7 @@ COUNT = 10  # found at once
 MOST_READ = 200  # of one file
 HOVER_MS = 120
 SIDE = 72
+AT_ONCE = 3  # rows that are made at a stretch
 MANY = 12  # rows, from which on a field to search in is worth its place
 SMALL = 44  # px, of the faces of a group
 MOST_FACES = 200  # of a group
@@ -356,6 +357,10 @@ class DirectionsPanel(Panel):
 
     def __init__(self, session: Session, client: Client) -> None:
         super().__init__(session, client)
+        self._wanted: list[Direction] = []  # the directions that have a row, or get one soon
+        self._shares: dict[str, float] = {}
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._place_more)
         self._rows: list[DirectionRow] = []
         self._pointed: DirectionRow | None = None
         self._hover = QTimer(self, singleShot=True, interval=HOVER_MS)
@@ -527,8 +532,18 @@ class DirectionsPanel(Panel):
             found += [a.direction for a in recipe.directions if a.direction not in known]
         order = list(SECTIONS)
         found.sort(key=lambda d: order.index(section_of(d)))
-        self._place(found, shares)
+        self._wanted, self._shares = found, shares
+        self._place_more()
+
+    def _place_more(self) -> None:
+        """Rows for all that have one and a few that have none; for the others at the next turn, so that the window goes on."""
+        have = {row.direction for row in self._rows}
+        come = [direction for direction in self._wanted if direction not in have]
+        later = set(come[AT_ONCE:])
+        self._place([direction for direction in self._wanted if direction not in later], self._shares)
         self._changed(self.session.state)
+        if later:
+            self._soon.start()
 
     def _place(self, directions: Sequence[Direction], shares: dict[str, float]) -> None:
         """Rows for these; those that stay are kept as they are."""
@@ -589,7 +604,7 @@ class DirectionsPanel(Panel):
         self.setEnabled(ready)
         if not ready or recipe is None:
             return
-        shown = {row.direction for row in self._rows}
+        shown = set(self._wanted)
         if any(a.direction not in shown for a in recipe.directions):
             self.reload()  # a face came with a direction of its own
             return
@@ -651,7 +666,7 @@ class DirectionsPanel(Panel):
         menu.addAction("Reset", row.value.reset)
         menu.addSeparator()
         hold = menu.addAction("Hold others fixed…", partial(self._ask_others, direction))
-        hold.setEnabled(len(self._rows) > 1)
+        hold.setEnabled(len(self._wanted) > 1)
         plane = menu.addMenu("Put on the plane")
         for axis in ("x", "y"):
             plane.addAction(f"as {axis}", partial(self.axis_asked.emit, axis, direction))
@@ -697,7 +712,7 @@ class DirectionsPanel(Panel):
     # -- keeping ----------------------------------------------------------------------------------------------------
     def _keep(self, text: str, directions: Sequence[Direction]) -> None:
         """Put directions into the project, as a step of undo."""
-        there = {row.direction for row in self._rows}
+        there = set(self._wanted)
         new = [d for d in directions if d not in there]
         if not new:
             self.say("these directions are here already")
@@ -716,7 +731,7 @@ class DirectionsPanel(Panel):
         self._push(text, recipe, partial(_drop, gone), partial(_add, gone))
 
     def _remove_all(self, section: str) -> None:
-        self.remove([row.direction for row in self._rows if section_of(row.direction) == section])
+        self.remove([direction for direction in self._wanted if section_of(direction) == section])
 
     def _ask_name(self, direction: Direction) -> None:
         dialog = QInputDialog(self)
@@ -760,7 +775,7 @@ class DirectionsPanel(Panel):
     # -- holding others fixed ---------------------------------------------------------------------------------------
     def _ask_others(self, direction: Direction) -> None:
         recipe = self.session.state.recipe
-        others = [row.direction for row in self._rows if row.direction != direction]
+        others = [each for each in self._wanted if each != direction]
         used = {a.direction for a in recipe.directions if a.amount} if recipe is not None else set()
         dialog = HoldDialog(direction, others, used, self)
         dialog.accepted.connect(lambda: self.hold(direction, dialog.chosen()))
@@ -839,7 +854,7 @@ class DirectionsPanel(Panel):
         menu.addAction("From a file…", self._ask_file).setToolTip("Directions that others found: .npz, .npy, .pt")
         save = menu.addAction("Save all to a file…", self._ask_save)
         save.setToolTip("An .npz with all directions of this generator, for others and for numpy")
-        save.setEnabled(bool(self._rows))
+        save.setEnabled(bool(self._wanted))
 
     def find_by(
         self, method: str, groups: tuple[tuple[Code, ...], ...] = (), name: str = "", *,
@@ -918,8 +933,8 @@ class DirectionsPanel(Panel):
     def save(self, path: Path) -> None:
         """Write all directions to a file."""
         info = self.session.generator
-        if info is not None and self._rows:
-            found = tuple(row.direction for row in self._rows)
+        if info is not None and self._wanted:
+            found = tuple(self._wanted)
             self.submit(WriteDirections(directions=found, num_ws=info.num_ws, path=path))
 
     def _ask_file(self) -> None:

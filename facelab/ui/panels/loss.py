@@ -369,10 +369,13 @@ class LossPanel(Panel):
         self._tickets[ticket] = job.run
         ticket.answered.connect(self._answered)
         ticket.closed.connect(self._closed)
-        row = self._row(job.run)
+        QTimer.singleShot(0, self, partial(self._tick, job.run))  # the first plot takes a while to make
+        self._show_page()
+
+    def _tick(self, run: str) -> None:
+        row = self._row(run)
         if row is not None:
             row.setCheckState(Qt.CheckState.Checked)
-        self._show_page()
 
     def _answered(self, answer: Answer) -> None:
         curve = self.curves.get(self._tickets.get(cast(Ticket, self.sender()), ""))
