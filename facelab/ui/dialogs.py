@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from PySide6.QtCore import QSize, QStandardPaths, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QFontDatabase
+from PySide6.QtGui import QDesktopServices, QFontDatabase, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QPlainTextEdit,
+    QPushButton,
     QRadioButton,
     QScrollArea,
     QVBoxLayout,
@@ -155,7 +156,6 @@ class ExportDialog(QDialog):
         )
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.export_button = button("Export", self._export, primary=True)
-        self.export_button.setDefault(True)
         self.buttons.addButton(self.export_button, QDialogButtonBox.ButtonRole.ActionRole)
         self.buttons.rejected.connect(self.close)
         self.column = QVBoxLayout(self)
@@ -165,6 +165,7 @@ class ExportDialog(QDialog):
         self.column.addLayout(self.form)
         self.column.addStretch(1)
         self.column.addWidget(self.buttons)
+        main_button(self.export_button)
         self.format.currentIndexChanged.connect(self._format_changed)
         self.path.textChanged.connect(self._path_changed)
 
@@ -176,6 +177,13 @@ class ExportDialog(QDialog):
         row.addWidget(button("Choose…", self._browse, tip="Choose a folder and a name"))
         self.form.addRow("Format", self.format)
         self.form.addRow("File", row)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        # No higher than it needs: notes that are wrapped ask for more than they take at this width.
+        needed = self.column.totalHeightForWidth(self.width())
+        if needed > 0:
+            self.resize(self.width(), needed)
 
     def target(self) -> Path:
         """The path as written; the format's suffix is added where there is none."""
@@ -250,6 +258,12 @@ class ExportDialog(QDialog):
         if end != "failed":
             self.close()
             self.deleteLater()  # a hidden window is not deleted by closing it
+
+
+def main_button(made: QPushButton) -> None:
+    """Let Enter press this button of the dialog that it is in; said before it is in one, Qt forgets it for Cancel."""
+    made.setDefault(True)
+    made.setFocus()
 
 
 def show_folder(path: Path) -> None:

@@ -100,7 +100,7 @@ LAYOUT_VERSION = 1  # of the docks' saved state; one of another version is not r
 FIRST_SIZE, FIRST_SHARE = QSize(1280, 800), 0.85  # of a screen that is larger
 MIDDLE = QSize(520, 240)  # the smallest middle
 LEFT, RIGHT, BOTTOM = 216, 400, 176  # px, of the dock areas at first, in the smallest window
-LEFT_SHARE, RIGHT_SHARE = 0.14, 0.29  # of a wider one
+LEFT_SHARE, RIGHT_SHARE, BOTTOM_SHARE = 0.14, 0.29, 0.22  # of a larger one
 BRING_MS = 800  # a long job that takes longer brings the list of jobs up
 
 log = logging.getLogger(__name__)
@@ -254,7 +254,8 @@ class MainWindow(QMainWindow):
 
     def _size_bottom(self) -> None:
         bottom = self._docks_at(Side.BottomDockWidgetArea)
-        self.resizeDocks(bottom, [BOTTOM] * len(bottom), Qt.Orientation.Vertical)
+        high = max(BOTTOM, round(BOTTOM_SHARE * self.height()))
+        self.resizeDocks(bottom, [high] * len(bottom), Qt.Orientation.Vertical)
         share = self.tabs.width() // 5
         self.resizeDocks(bottom, [3 * share] + [2 * share] * (len(bottom) - 1), Qt.Orientation.Horizontal)
 
@@ -780,6 +781,7 @@ class MainWindow(QMainWindow):
         recipe = self.session.state.recipe
         if recipe is not None:
             self.show_panel(LibraryPanel).keep(recipe)
+            self.note("Kept in the library: F2 names it there, a double-click takes it again")
 
     def _copy(self) -> None:
         recipe = self.session.state.recipe

@@ -11,7 +11,7 @@ from facelab.errors import FacelabError, ProjectError
 from facelab.jobs import Answer, Images, Thumbnails, Tune, TuningDone, TuningSettings, TuningStep
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
-from facelab.ui.dialogs import size_text
+from facelab.ui.dialogs import main_button, size_text
 from facelab.ui.panels.library import keep_face
 from facelab.ui.session import Session
 from facelab.ui.widgets import FaceView, MessageBar, Number, Whole, button, pixels_of, quiet
@@ -90,7 +90,6 @@ class TuneDialog(QDialog):
             each.hide()
         self.buttons = QDialogButtonBox()
         self.tune_button = button("Tune", self._tune, primary=True)
-        self.tune_button.setDefault(True)
         self.close_button = button("Cancel", self._turn_back)
         self.buttons.addButton(self.close_button, QDialogButtonBox.ButtonRole.RejectRole)
         self.buttons.addButton(self.tune_button, QDialogButtonBox.ButtonRole.ActionRole)
@@ -105,6 +104,7 @@ class TuneDialog(QDialog):
         column.addWidget(self.progress)
         column.addWidget(self.said)
         column.addWidget(self.buttons)
+        main_button(self.tune_button)
 
     def _drawn(self, answer: Answer) -> None:
         if isinstance(answer, Images) and answer.final and self._ticket is None:

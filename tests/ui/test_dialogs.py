@@ -42,6 +42,19 @@ def face(seed: int, generator: str = fakes.SHA) -> Recipe:
     return Recipe.of(Code.from_seed(seed, fakes.Z_DIM, generator))
 
 
+def test_that_enter_exports_from_wherever_the_focus_is(
+    qtbot: QtBot, parent: QWidget, opened: Session, client: Client, tmp_path: Path
+) -> None:
+    for field in (None, "path", "scale"):
+        dialog = ExportPictureDialog(opened, client, [face(0)], ["ada"], parent)
+        dialog.path.setText(str(tmp_path / f"{field}.png"))
+        dialog.open()
+        if field is not None:
+            getattr(dialog, field).setFocus()
+        qtbot.keyClick(dialog.focusWidget(), Qt.Key.Key_Return)
+        qtbot.waitUntil((tmp_path / f"{field}.png").is_file, timeout=5000)
+
+
 def test_that_names_of_faces_become_names_of_files() -> None:
     assert file_name("photo: Ada/Lovelace?") == "photo Ada Lovelace"
     assert file_name("../..") == "face"

@@ -975,6 +975,8 @@ class HoldDialog(QDialog):
         column.addWidget(note)
         column.addWidget(self.list, 1)
         column.addWidget(buttons)
+        dialogs.main_button(self.make)
+        self.list.setFocus()
         self.resize(400, 420)
 
     def chosen(self) -> list[Direction]:
