@@ -196,6 +196,7 @@ class MainWindow(QMainWindow):
                 for moved in (dock.visibilityChanged, dock.topLevelChanged, dock.dockLocationChanged):
                     moved.connect(self._docks_moved)
                 self.docks[kind] = dock
+        self._dock_actions: dict[type[Panel], QAction] = {}
         self._titles_soon = QTimer(self, singleShot=True, interval=0)
         self._titles_soon.timeout.connect(self._refresh_titles)
         self._place_docks()
@@ -278,6 +279,8 @@ class MainWindow(QMainWindow):
             bar = dock.titleBarWidget()
             if isinstance(bar, _DockTitle):
                 bar.refresh()
+        for kind, action in self._dock_actions.items():
+            action.setChecked(not self.docks[kind].isHidden())
 
     def _docks_at(self, side: Qt.DockWidgetArea) -> list[QDockWidget]:
         return [dock for kind, dock in self.docks.items() if kind.area is side]
@@ -463,14 +466,24 @@ class MainWindow(QMainWindow):
         self._fill_recent()
 
     def _panel_action(self, number: int, kind: type[Panel], panel: Panel) -> QAction:
-        keys = f"Alt+{number}" if number < 10 else ""
+        keys = [f"Alt+{number % 10}"] if number <= 10 else []
         if kind in self.docks:
-            action = self.docks[kind].toggleViewAction()
-            action.setShortcut(QKeySequence(keys))
+            action = self._action(kind.title, partial(self._toggle_dock, kind), keys)
+            action.setCheckable(True)
+            self._dock_actions[kind] = action
         else:
             action = self._action(kind.title, partial(self.tabs.setCurrentWidget, panel), keys)
         action.setToolTip(kind.hint)
         return action
+
+    def _toggle_dock(self, kind: type[Panel]) -> None:
+        """Bring a dock to the front; close it when it is there already."""
+        dock, panel = self.docks[kind], self.panels[kind]
+        if dock.isHidden() or panel.visibleRegion().isEmpty():
+            self.show_panel(kind)
+        else:
+            dock.hide()
+        self._refresh_titles()
 
     # -- toolbar ----------------------------------------------------------------------------------------------------
     def _build_toolbar(self) -> None:

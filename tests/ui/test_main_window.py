@@ -39,6 +39,7 @@ from facelab.ui import theme
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
 from facelab.ui.main_window import MainWindow
 from facelab.ui.panels import PANELS
+from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.history import HistoryPanel
 from facelab.ui.panels.library import LibraryPanel, png_of
@@ -394,6 +395,23 @@ def test_that_several_files_that_cannot_be_opened_are_said_together(
     said = window._messages.text
     assert said.startswith("4 files could not be opened")
     assert all(f"{name}.xyz" in said for name in ("one", "two", "three"))
+
+
+def test_that_the_key_of_a_dock_brings_it_to_the_front_and_closes_it_only_there(
+    window: MainWindow, qtbot: QtBot
+) -> None:
+    mixer, directions = window.panel(MixerPanel), window.panel(DirectionsPanel)
+    qtbot.waitUntil(lambda: not mixer.visibleRegion().isEmpty(), timeout=2000)
+    action = window._dock_actions[DirectionsPanel]
+    assert action.isChecked()
+    action.trigger()
+    qtbot.waitUntil(lambda: not directions.visibleRegion().isEmpty(), timeout=2000)
+    assert action.isChecked()
+    action.trigger()
+    assert window.docks[DirectionsPanel].isHidden()
+    assert not action.isChecked()
+    action.trigger()
+    qtbot.waitUntil(lambda: not directions.visibleRegion().isEmpty(), timeout=2000)
 
 
 def test_that_a_dock_that_is_left_alone_shows_its_title(window: MainWindow, qtbot: QtBot) -> None:
