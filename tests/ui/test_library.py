@@ -97,8 +97,10 @@ def test_that_a_face_is_renamed_in_place_and_undo_gives_the_old_name(qtbot: QtBo
     assert editor is not None
     editor.selectAll()
     qtbot.keyClicks(editor, "Trixie")
+    shown = panel.session.state.recipe
     qtbot.keyClick(editor, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: names(panel) == ["Trixie"], timeout=2000)
+    assert panel.session.state.recipe == shown, "Enter ends the name, and takes no face"
     panel.session.stack.undo()
     assert names(panel) == ["Firkus"]
 
