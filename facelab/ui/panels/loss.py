@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap, QResizeEvent
+from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -252,16 +252,10 @@ class LossPanel(Panel):
             lines.colour(colour, dashed=is_zero_run(curve.run))
         row = self._row(curve.run)
         if row is not None:
-            swatch = QPixmap(24, 24)
-            swatch.fill(Qt.GlobalColor.transparent)
-            painter = QPainter(swatch)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setBrush(colour)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.drawEllipse(2, 2, 20, 20)
-            painter.end()
-            icon = QIcon(swatch)
-            icon.addPixmap(swatch, QIcon.Mode.Selected)  # its colour says which curve it is
+            icon = QIcon(_swatch(colour, None))
+            icon.addPixmap(
+                _swatch(colour, theme.colours().on_accent), QIcon.Mode.Selected
+            )  # not tinted, but seen on the accent
             row.setIcon(icon)
 
     # -- runs -----------------------------------------------------------------------------------------------------------------
@@ -665,6 +659,19 @@ class LossPanel(Panel):
                 if step % LINES == LINES - 1:
                     yield
         return text.getvalue().encode()
+
+
+def _swatch(colour: QColor, edge: str | None) -> QPixmap:
+    """A spot in a curve's colour."""
+    made = QPixmap(24, 24)
+    made.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(made)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(colour)
+    painter.setPen(Qt.PenStyle.NoPen if edge is None else QPen(QColor(edge), 3))
+    painter.drawEllipse(2, 2, 20, 20)
+    painter.end()
+    return made
 
 
 def _words(name: str, best: float) -> str:
