@@ -589,12 +589,18 @@ class GeneratorDialog(QDialog):
             ("File SHA-256", _halves(info.file_sha256)),
         ]
         rows += [("Note", note) for note in info.notes]
-        rows += [
-            (key.replace("_", " ").capitalize(), value) for key, value in info.metadata.items() if len(value) < 200
-        ]
+        said = {name for name, _ in rows}
+        more = [(_label(key), value) for key, value in info.metadata.items() if len(value) < 200]
+        rows += [(name, value) for name, value in more if name not in said]
         if info.ignored:
             rows.append(("Not used", ", ".join(info.ignored)))
         return rows
+
+
+def _label(key: str) -> str:
+    """The name of a value in a file, as words."""
+    text = " ".join(word.upper() if word in ("cpu", "psnr") else word for word in key.split("_"))
+    return text[:1].upper() + text[1:]
 
 
 def _halves(text: str) -> str:
