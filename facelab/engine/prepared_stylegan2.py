@@ -4,7 +4,7 @@ What makes it fast, each measured against the plain network:
 
 - The demodulation is a product of the squared styles with the summed squares of the weights; those are constants.
 - Styles scale the weights where these are smaller than the feature map, else the feature map.
-- Non-upsampling 3x3 layers go through Winograd's transform where that was tried and found faster on this processor.
+- 3x3 layers go through tiles (see ``winograd``) where that was tried and found faster on this processor.
 - Noise, bias, activation, clamp and the 1x1 convolution to RGB run on one strip of rows while it is in the cache.
 - The gain of the activation is folded into bias, noise and demodulation: a leaky ReLU is positively homogeneous. The
   clamp stays where it was.
@@ -15,7 +15,7 @@ Source of the network: Karras et al. 2020 (arXiv:1912.04958).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facelab.engine.prefix import Entry, PrefixCache
-from facelab.engine.winograd import Weight, Winograd, as_tiles, convolve
+from facelab.engine.winograd import Convolution, Weight, convolve
 from facelab.nets.ops import Dense, fir_filter, upsample2d
 from facelab.nets.stylegan2 import StyledConv, StyleGAN2, ToRGB
 
@@ -63,12 +63,12 @@ class Conv:
         self.squares = weight.square().sum([2, 3]).t().contiguous()  # [I, O]
         self.bias = conv.bias.detach() * self.gain
         self.noise_gain = float(conv.noise_strength) * self.gain if hasattr(conv, "noise_strength") else 0.0
-        self.winograd = None if self.up else Weight.where_it_pays(weight, self.size)
-        self.backward_winograd: Weight | None = None
-        self._source = weight
-        # A layer that goes through Winograd keeps no second copy of its weights.
-        self.weight = None if self.winograd is not None else self._layout(weight)
         side = self.size // 2 if self.up else self.size
+        self.tiles = Weight.where_it_pays(weight, side + self.up, up=self.up)
+        self._back: Callable[[Tensor], Tensor] | None = None
+        self._source = weight
+        # A layer that goes through tiles keeps no second copy of its weights.
+        self.weight = None if self.tiles is not None else self._layout(weight)
         self.scale_weight = 9 * self.outs < side * side
         self.fir = (fir.flip(0, 1) * 4)[None, None].repeat(self.outs, 1, 1, 1).contiguous(memory_format=_LAST)
 
@@ -84,58 +84,12 @@ class Conv:
         With ``rgb`` [3, O] (batch 1) the 1x1 convolution to RGB is done strip by strip along; it comes as [1, 3, r, r].
         """
         styles = self.style(w)
-        demodulation = self.demodulation(styles)
-        if self.winograd is not None:
-            return self._by_winograd(x, styles, demodulation, noise, rgb)
-        assert self.weight is not None
-        if len(x) == 1 and self.scale_weight:
-            ins, outs = ((-1, 1, 1, 1), (1, -1, 1, 1)) if self.up else ((1, -1, 1, 1), (-1, 1, 1, 1))
-            weight = self.weight * styles.view(ins) * demodulation.view(outs)
-            if self.up:
-                x = functional.conv_transpose2d(x, weight, stride=2)
-                x = functional.conv2d(x, self.fir, self.bias, padding=1, groups=self.outs)
-            else:
-                x = functional.conv2d(x, weight, self.bias, padding=1)
-        else:
-            x = x * styles[:, :, None, None]
-            if self.up:
-                x = functional.conv_transpose2d(x, self.weight, stride=2)
-                x = functional.conv2d(x, self.fir, padding=1, groups=self.outs)
-            else:
-                x = functional.conv2d(x, self.weight, padding=1)
-            x.mul_(demodulation[:, :, None, None]).add_(self.bias[:, None, None])
-        return self._finish(x, noise, rgb)
-
-    def _finish(self, x: Tensor, noise: Tensor | None, rgb: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Noise, activation, clamp and RGB, in place, a strip of rows at a time."""
-        count, channels, height, width = x.shape
-        rows = max(1, min(height, _STRIP // (channels * width * 4 * count)))
-        picture = None if rgb is None else x.new_empty(len(rgb), height * width)
-        for y in range(0, height, rows):
-            strip = x[:, :, y : y + rows]
-            if noise is not None:
-                strip.add_(noise[:, :, y : y + rows])
-            functional.leaky_relu_(strip, _SLOPE)
-            if self.clamp is not None:
-                strip.clamp_(-self.clamp, self.clamp)
-            if picture is not None and rgb is not None:
-                flat = strip[0].permute(1, 2, 0).reshape(-1, channels).t()
-                torch.mm(rgb, flat, out=picture[:, y * width : y * width + flat.shape[1]])
-        return x, None if picture is None else picture.view(1, -1, height, width)
-
-    def _by_winograd(
-        self, x: Tensor, styles: Tensor, demodulation: Tensor, noise: Tensor | None, rgb: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        assert self.winograd is not None
-        bias = self.bias.view(1, 1, 1, 1, 1, -1)
+        gains = self.demodulation(styles)
         picture = None if rgb is None else x.new_empty(len(rgb), self.size * self.size)
 
-        def finish(raw: Tensor, strip: Tensor, first: int, y: int, end: int) -> None:
-            n = len(strip)
-            scale = demodulation[first : first + n].view(n, 1, 1, 1, 1, -1)
-            torch.addcmul(bias, raw, scale, out=as_tiles(strip))
+        def finish(strip: Tensor, first: int, y: int, end: int) -> None:  # [n, rows, r, O]
             if noise is not None:
-                mine = noise if len(noise) == 1 else noise[first : first + n]
+                mine = noise if len(noise) == 1 else noise[first : first + len(strip)]
                 strip.add_(mine[:, 0, y:end, :, None])
             functional.leaky_relu_(strip, _SLOPE)
             if self.clamp is not None:
@@ -143,31 +97,71 @@ class Conv:
             if picture is not None and rgb is not None:
                 torch.mm(rgb, strip.view(-1, self.outs).t(), out=picture[:, y * self.size : end * self.size])
 
-        x = convolve(x, self.winograd, styles, finish)
+        if self.tiles is not None and not self.up:
+            x = convolve(x, self.tiles, styles=styles, gains=gains, bias=self.bias, finish=finish)
+        else:
+            x = self._whole(x, styles, gains)
+            lines = x.permute(0, 2, 3, 1)
+            rows = max(1, _STRIP // (self.outs * self.size * 4 * len(x)))
+            for y in range(0, self.size, rows):
+                finish(lines[:, y : y + rows], 0, y, min(y + rows, self.size))
         return x, None if picture is None else picture.view(1, -1, self.size, self.size)
+
+    def _whole(self, x: Tensor, styles: Tensor, gains: Tensor) -> Tensor:
+        """The convolution of the whole map, with the resampling filter behind it, gains and bias."""
+        one = len(x) == 1
+        if self.tiles is not None:
+            x = convolve(x, self.tiles, styles=styles)
+        elif one and self.scale_weight:
+            assert self.weight is not None
+            weight = self.weight * styles.view((-1, 1, 1, 1) if self.up else (1, -1, 1, 1))
+            if not self.up:
+                return functional.conv2d(x, weight * gains.view(-1, 1, 1, 1), self.bias, padding=1)
+            x = functional.conv_transpose2d(x, weight, stride=2)
+        else:
+            assert self.weight is not None
+            x = x * styles[:, :, None, None]
+            if self.up:
+                x = functional.conv_transpose2d(x, self.weight, stride=2)
+            else:
+                x = functional.conv2d(x, self.weight, padding=1)
+        if self.up:
+            if one:
+                return functional.conv2d(x, self.fir * gains.view(-1, 1, 1, 1), self.bias, padding=1, groups=self.outs)
+            x = functional.conv2d(x, self.fir, padding=1, groups=self.outs)
+        return x.mul_(gains[:, :, None, None]).add_(self.bias[:, None, None])
 
     def differentiable(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """The same with gradients for x, w and noise; the weights are constants, so none is spent on them."""
         styles = self.style(w)
         demodulation = (torch.mm(styles.square(), self.squares) + 1e-8).rsqrt() * self.gain
         x = x * styles[:, :, None, None]
-        if self.winograd is not None:
-            if self.backward_winograd is None:
+        if self.tiles is not None:
+            if self._back is None:
                 with torch.no_grad():
-                    self.backward_winograd = Weight.of_gradient(self._source)
-            x = Winograd.apply(x, self.winograd, self.backward_winograd)  # type: ignore[no-untyped-call]
+                    self._back = self._gradient(self.tiles)
+            x = Convolution.apply(x, self.tiles, self._back)  # type: ignore[no-untyped-call]
         elif self.up:
             assert self.weight is not None
             x = functional.conv_transpose2d(x, self.weight, stride=2)
-            x = functional.conv2d(x, self.fir, padding=1, groups=self.outs)
         else:
             assert self.weight is not None
             x = functional.conv2d(x, self.weight, padding=1)
+        if self.up:
+            x = functional.conv2d(x, self.fir, padding=1, groups=self.outs)
         x = x * demodulation[:, :, None, None] + self.bias[:, None, None]
         if noise is not None:
             x = x + noise
         x = functional.leaky_relu(x, _SLOPE)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+    def _gradient(self, tiles: Weight) -> Callable[[Tensor], Tensor]:
+        """From the gradient of the convolution's output to that of its input."""
+        if self.up:
+            weight = self._layout(self._source)
+            return lambda gradient: functional.conv2d(gradient, weight, stride=2)
+        turned = tiles.turned(self._source)
+        return lambda gradient: convolve(gradient, turned)
 
 
 class RGB:
@@ -182,22 +176,39 @@ class RGB:
     def matrix(self, w: Tensor) -> Tensor:  # [N, C] -> [N, 3, I]
         return self.weight * self.style(w)[:, None]
 
-    def __call__(self, x: Tensor, w: Tensor, below: Tensor | None, fir: Tensor, done: Tensor | None = None) -> Tensor:
-        """The picture so far: x [N, I, r, r] in RGB (``done`` when that is computed) over the doubled picture below."""
-        count, channels, height, width = x.shape
-        if done is None:
-            flat = x.permute(0, 2, 3, 1).reshape(count, height * width, channels).transpose(1, 2)
-            done = torch.bmm(self.matrix(w), flat).view(count, -1, height, width)
-        y = done + self.bias
+    def __call__(self, x: Tensor, w: Tensor, below: Tensor | None, done: Tensor | None = None) -> Tensor:
+        """The picture so far: x [N, I, r, r] in RGB (``done``, overwritten, when that is computed) over the doubled picture below."""
+        y = self._product(x, w) if done is None else done
+        y.add_(self.bias)
+        if self.clamp is not None:
+            y.clamp_(-self.clamp, self.clamp)
+        return y if below is None else y.add_(double(below))
+
+    def differentiable(self, x: Tensor, w: Tensor, below: Tensor | None, fir: Tensor) -> Tensor:
+        """The same with gradients."""
+        y = self._product(x, w) + self.bias
         if self.clamp is not None:
             y = y.clamp(-self.clamp, self.clamp)
-        return y if below is None else y + double(below)
+        return y if below is None else y + upsample2d(below, fir)
+
+    def _product(self, x: Tensor, w: Tensor) -> Tensor:
+        count, channels, height, width = x.shape
+        flat = x.permute(0, 2, 3, 1).reshape(count, height * width, channels).transpose(1, 2)
+        return torch.bmm(self.matrix(w), flat).view(count, -1, height, width)
 
 
 def double(picture: Tensor) -> Tensor:
-    """Twice the size with the filter [1, 3, 3, 1] and zeros beyond the border: bilinear on the padded picture, exactly."""
-    padded = functional.pad(picture, (1, 1, 1, 1))
-    return functional.interpolate(padded, scale_factor=2, mode="bilinear", align_corners=False)[:, :, 2:-2, 2:-2]
+    """Twice the size with the filter [1, 3, 3, 1] and zeros beyond the border: a line at a quarter and at three quarters."""
+    for axis in (2, 3):
+        side = picture.shape[axis]
+        shape = [*picture.shape]
+        shape.insert(axis + 1, 2)
+        lines = picture.new_empty(shape)
+        for half, (here, there) in enumerate(((1, 0), (0, 1))):
+            line = torch.mul(picture, 0.75, out=lines.select(axis + 1, half))
+            line.narrow(axis, here, side - 1).add_(picture.narrow(axis, there, side - 1), alpha=0.25)
+        picture = lines.flatten(axis, axis + 1)
+    return picture
 
 
 @dataclass
@@ -279,7 +290,7 @@ class PreparedStyleGAN2:
                 continue
             if block.rgb_row == start:  # only the last toRGB is new
                 assert block.rgb is not None
-                yield block.size, block.rgb(x, ws[:, start], picture, self.fir)
+                yield block.size, block.rgb(x, ws[:, start], picture)
                 return
             skip = None
             done = None
@@ -290,7 +301,7 @@ class PreparedStyleGAN2:
                 if row == start and first_of_block and self.blocks[index - 1].rgb is not None:
                     # This row styles the toRGB of the block before, too: do that again from what is cached.
                     below = picture
-                    picture = self.blocks[index - 1].rgb(x, ws[:, row], picture, self.fir)  # type: ignore[misc]
+                    picture = self.blocks[index - 1].rgb(x, ws[:, row], picture)  # type: ignore[misc]
                 if block.skip is not None and number == 0:
                     skip = upsample2d(functional.conv2d(x, block.skip), self.fir)
                 if keys and row > start and (x.shape[2] <= _ALWAYS_KEPT or row == pivot) and block.skip is None:
@@ -308,7 +319,7 @@ class PreparedStyleGAN2:
                 self.cache.put(keys[top], Entry(x, picture))
             if block.rgb is not None:
                 below = picture
-                picture = block.rgb(x, ws[:, block.rgb_row], picture, self.fir, done)
+                picture = block.rgb(x, ws[:, block.rgb_row], picture, done)
             yield block.size, picture
             if block.size == size:
                 return
@@ -326,7 +337,7 @@ class PreparedStyleGAN2:
             if skip is not None:
                 x = x + skip
             if block.rgb is not None:
-                picture = block.rgb(x, ws[:, block.rgb_row], picture, self.fir)
+                picture = block.rgb.differentiable(x, ws[:, block.rgb_row], picture, self.fir)
             yield block.size, picture
             if block.size == size:
                 return

@@ -19,12 +19,11 @@ from torch.nn import functional
 
 from facelab.engine.prefix import Entry, PrefixCache
 from facelab.engine.prepared_stylegan2 import Style
-from facelab.engine.winograd import TILE, Weight, as_tiles, convolve
+from facelab.engine.winograd import Weight, convolve
 from facelab.nets.stylegan3 import FilteredLayer, FourierInput, StyleGAN3, inverse_of
 
 _LAST = torch.channels_last
 _SLOPE = 0.2
-_WINOGRAD_CHANNELS = 128 * 128
 _ALWAYS_KEPT = 4 << 20  # numbers: larger maps are only kept where the person is at work
 
 
@@ -110,10 +109,8 @@ class Layer:
         self.gain, self.scale = gain, scale
         self.squares = weight.square().sum([2, 3]).t().contiguous()
         self.bias = layer.bias.detach() * gain
-        grown = side + self.kernel - 1
-        whole = grown + -grown % TILE  # tiles, the last ones reaching beyond the map
-        self.winograd = Weight.where_it_pays(weight, whole) if self.kernel == 3 and not self.torgb else None
-        self.weight = None if self.winograd is not None else weight.contiguous(memory_format=_LAST)
+        self.tiles = Weight.where_it_pays(weight, side + 2) if self.kernel == 3 and not self.torgb else None
+        self.weight = None if self.tiles is not None else weight.contiguous(memory_format=_LAST)
         up_filter, down_filter = layer.filter_of("up_filter"), layer.filter_of("down_filter")
         self.filtered = up_filter is not None
         if up_filter is not None:
@@ -151,61 +148,51 @@ class Layer:
         return layer.up % layer.down == 0 and layer.up > 1
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
-        x, height, width = self._convolve(x, w)
+        x = self._convolve(x, w)
         if not self.filtered:
             left, right, top, bottom = self.padding
-            x = functional.pad(x, (left, right + width - x.shape[3], top, bottom + height - x.shape[2]))
+            x = functional.pad(x, (left, right, top, bottom))
             return self._activate(x if x.is_contiguous(memory_format=_LAST) else x.contiguous(memory_format=_LAST))
-        return self._filter(x, height, width)
+        return self._filter(x)
 
-    def _convolve(self, x: Tensor, w: Tensor) -> tuple[Tensor, int, int]:
-        """The modulated convolution with bias and gains; its map may be larger than (height, width) at the right and bottom."""
+    def _convolve(self, x: Tensor, w: Tensor) -> Tensor:
+        """The modulated convolution with bias and gains."""
         styles = self.style(w)
-        count, _, height, width = x.shape
         grown = self.kernel - 1
-        height, width = height + grown, width + grown
         if self.torgb:
             demodulation = None
         else:
             styles = styles * styles.square().mean(1, keepdim=True).rsqrt()
             demodulation = (torch.mm(styles.square(), self.squares) + 1e-8).rsqrt_().mul_(self.gain)
             styles = styles * self.scale
-        if self.winograd is not None and demodulation is not None:
-            more = [-side % TILE for side in (height, width)]
-            # One more zero all around makes its padding of 1 one of 2; the rest fills the last tiles.
-            padded = functional.pad(x, (1, 1 + more[1], 1, 1 + more[0]))
-            bias, scale = self.bias.view(1, 1, 1, 1, 1, -1), demodulation.view(count, 1, 1, 1, 1, -1)
-
-            def finish(raw: Tensor, strip: Tensor, first: int, *_: int) -> None:
-                torch.addcmul(bias, raw, scale[first : first + len(strip)], out=as_tiles(strip))
-
-            return convolve(padded, self.winograd, styles, finish), height, width
+        if self.tiles is not None:
+            return convolve(x, self.tiles, styles=styles, gains=demodulation, bias=self.bias, padding=2)
         assert self.weight is not None
-        if count == 1:
+        if len(x) == 1:
             weight = self.weight * styles.view(1, -1, 1, 1)
             if demodulation is not None:
                 weight = weight * demodulation.view(-1, 1, 1, 1)
-            return functional.conv2d(x, weight, self.bias, padding=grown), height, width
+            return functional.conv2d(x, weight, self.bias, padding=grown)
         x = functional.conv2d(x * styles[:, :, None, None], self.weight, padding=grown)
         if demodulation is not None:
             x.mul_(demodulation[:, :, None, None])
-        return x.add_(self.bias[:, None, None]), height, width
+        return x.add_(self.bias[:, None, None])
 
-    def _filter(self, x: Tensor, height: int, width: int) -> Tensor:
+    def _filter(self, x: Tensor) -> Tensor:
         up, down, outs = self.up, self.down, self.outs
+        height, width = x.shape[2:]
         left, right, top, bottom = self.padding
         sizes = [n * up + a + b - self.up_taps + 1 for n, a, b in ((height, top, bottom), (width, left, right))]
         ends = [(n - self.down_taps) // down + 1 for n in sizes]  # of the outputs
         places = [-(-n // (up // down)) for n in ends]  # outputs of each output phase
         wanted = [n + self.down_reach - 1 for n in places]  # samples of each phase that they read
-        # What Winograd's last tiles computed beyond the map is cropped here.
         pads = []
         for start, reach, count, given in (
             (self.column_start, self.reach[1], wanted[1], width),
             (self.row_start, self.reach[0], wanted[0], height),
         ):
             pads += [-start, count + reach - 1 + start - given]
-        x = functional.pad(x[:, :, :height, :width], pads)
+        x = functional.pad(x, pads)
         rows = [functional.conv2d(x, k, groups=outs) for k in self.up_rows]
         phases = [[self._activate(functional.conv2d(row, k, groups=outs)) for k in self.up_columns] for row in rows]
         outputs = self._down(phases)
