@@ -26,6 +26,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facelab.engine import trials
+
 _POINTS = (
     0.0,
     1.0,
@@ -135,7 +137,7 @@ def _at_a_time(length: int, places: int, channels: int) -> int:
 def fastest(ins: int, outs: int, length: int, up: bool, threads: int) -> Form:
     """The form that convolves a map of ``length`` places a side fastest here, by trying some of its rows.
 
-    Tried once for each shape in a process; ``threads`` is torch's number of threads, on which the answer depends.
+    Tried once for each shape, and kept (see ``trials``); ``threads`` is torch's number of threads, on which the answer depends.
     """
     forms = []
     if length >= _LEAST_LENGTH and min(ins, outs) >= _LEAST_CHANNELS:
@@ -144,6 +146,12 @@ def fastest(ins: int, outs: int, length: int, up: bool, threads: int) -> Form:
         forms.append(Form.ROWS)
     if not forms:
         return Form.DIRECT
+    question = (
+        f"{'transposed ' if up else ''}3x3 convolution, {ins} to {outs} channels, {length} places, {threads} threads"
+    )
+    known = trials.recall(question)
+    if known is not None and known in [form.name for form in (Form.DIRECT, *forms)]:
+        return Form[known]
     places = _places(length, up)
     side = length - up
     together = _at_a_time(length, places, max(ins, outs)) // _across(length, places)
@@ -169,7 +177,9 @@ def fastest(ins: int, outs: int, length: int, up: bool, threads: int) -> Form:
             times[form] = min(times.get(form, math.inf), now() - start)
         least = min(times.values())
         runs = {form: run for form, run in runs.items() if times[form] < near * least}
-    return min(times, key=lambda form: times[form])
+    best = min(times, key=lambda form: times[form])
+    trials.keep(question, best.name)
+    return best
 
 
 def _packs(ins: int, outs: int) -> bool:
