@@ -836,6 +836,7 @@ class MainWindow(QMainWindow):
 
     def _take_in(self, mime: QMimeData, text: str) -> bool:
         """Take what was dropped or pasted: a face, files, or a picture from another program."""
+        self._messages.hide()  # what was wrong with the last is no matter any more
         recipe = recipe_of(mime)
         if recipe is not None:
             self.session.take(recipe, text)

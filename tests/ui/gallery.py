@@ -1,6 +1,6 @@
-"""Screenshots of the real window, every panel in both themes: ``python -m tests.ui.gallery out/gallery``.
+"""Screenshots of the real window, every panel, menu and dialog in both themes: ``python -m tests.ui.gallery out/gallery``.
 
-With ``--fake`` the pictures come from the tests' fake engine, which takes seconds; without it from the embedded generator.
+On a screen (Xvfb) of the size, with ``QT_QPA_PLATFORM=xcb``, it looks as for a person; ``QT_SCALE_FACTOR`` gives dense screens. With ``--fake`` the pictures come from the tests' fake engine, which takes seconds; without it from the embedded generator.
 """
 
 from __future__ import annotations

@@ -395,6 +395,9 @@ def test_that_several_files_that_cannot_be_opened_are_said_together(
     said = window._messages.text
     assert said.startswith("4 files could not be opened")
     assert all(f"{name}.xyz" in said for name in ("one", "two", "three"))
+    drop(window, files(tmp_path / "good.npy"))
+    idle()
+    assert not window._messages.isVisible(), "what is dropped next is another matter"
 
 
 def test_that_the_key_of_a_dock_brings_it_to_the_front_and_closes_it_only_there(
