@@ -149,10 +149,11 @@ class Conv:
             x = functional.conv2d(x, self.weight, padding=1)
         if self.up:
             x = functional.conv2d(x, self.fir, padding=1, groups=self.outs)
-        x = x * demodulation[:, :, None, None] + self.bias[:, None, None]
+        # In place where no gradient needs what is overwritten: maps are the memory that a step takes.
+        x = (x * demodulation[:, :, None, None]).add_(self.bias[:, None, None])
         if noise is not None:
-            x = x + noise
-        x = functional.leaky_relu(x, _SLOPE)
+            x = x.add_(noise)
+        x = functional.leaky_relu_(x, _SLOPE)
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
     def _gradient(self, tiles: Weight) -> Callable[[Tensor], Tensor]:

@@ -40,7 +40,7 @@ _POINTS = (
 _ONE = 1  # index of the point one: its products are added to all outputs alike
 _TILES = {False: (4, 6), True: (3, 6)}  # places a side of a tile: plain, transposed; more than six lose too many digits
 _LEAST_CHANNELS = 48  # below, tiles never gained on any processor
-_LEAST_LENGTH = 16
+_LEAST_LENGTH = {False: 16, True: 32}  # below, reading the weights takes longer than multiplying
 _LIGHT = 128 * 128  # pairs of channels: up to these, weights are scaled rather than maps
 _TOGETHER = 16 << 20  # bytes of points of small pictures that are worked on together, so that weights are read once
 _LAST = torch.channels_last
@@ -140,7 +140,7 @@ def fastest(ins: int, outs: int, length: int, up: bool, threads: int) -> Form:
     Tried once for each shape, and kept (see ``trials``); ``threads`` is torch's number of threads, on which the answer depends.
     """
     forms = []
-    if length >= _LEAST_LENGTH and min(ins, outs) >= _LEAST_CHANNELS:
+    if length >= _LEAST_LENGTH[up] and min(ins, outs) >= _LEAST_CHANNELS:
         forms = [Form.BATCHED, *([Form.GROUPED] if _packs(ins, outs) else [])]
     if not up and length >= 256:
         forms.append(Form.ROWS)
@@ -170,7 +170,7 @@ def fastest(ins: int, outs: int, length: int, up: bool, threads: int) -> Form:
         runs[form] = lambda weight=weight: convolve(x, weight)  # type: ignore[misc]
     now = time.thread_time if threads == 1 else time.perf_counter  # of one thread, what else runs does not count
     times: dict[Form, float] = {}
-    for near in (2.0, 1.2, 1.2):  # the first run of each also touches new memory
+    for near in (2.0, 1.2, 1.2, 1.1):  # the first run of each also touches new memory
         for form, run in runs.items():
             start = now()
             run()

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.signal
+import scipy.special
 import torch
 from torch.nn import functional
 
@@ -19,7 +20,7 @@ from facelab.assets import EMBEDDED_GENERATOR, resource
 from facelab.engine.renderer import Renderer
 from facelab.nets.network import Network
 from facelab.nets.stylegan2 import StyleGAN2
-from facelab.nets.stylegan3 import StyleGAN3T
+from facelab.nets.stylegan3 import StyleGAN3, StyleGAN3R, StyleGAN3T
 from tests.bench.__main__ import Clock, row
 
 # name -> (resolution, channel_base); "f" is NVIDIA's config F
@@ -37,11 +38,25 @@ def random_network(resolution: int, base: int) -> StyleGAN2:
     channels = [min(base // 2**k, 512) for k in range(2, resolution.bit_length())]
     network = StyleGAN2(resolution=resolution, channels=channels, mapping_features=[512] * 8)
     network.initialise(0)
+    with torch.no_grad():
+        for name, tensor in network.named_parameters():
+            if name.endswith("noise_strength"):
+                tensor.fill_(0.1)  # untrained it is nothing, and noise would cost nothing
     return network.eval().requires_grad_(False)
 
 
-def random_stylegan3(resolution: int, base: int, depth: int = 14) -> StyleGAN3T:
-    """A StyleGAN3-T of the published configuration with random weights.
+def radial_filter(count: int, cutoff: float, width: float, rate: float) -> np.ndarray:
+    """A low-pass filter [n, n] whose response is a disc: a jinc under a Kaiser window, of sum 1."""
+    at = (np.arange(count) - (count - 1) / 2) / rate
+    radius = np.hypot(*np.meshgrid(at, at))  # never 0: ``count`` is even
+    taps = scipy.special.j1(2 * np.pi * cutoff * radius) / (np.pi * radius)
+    window = np.kaiser(count, scipy.signal.kaiser_beta(scipy.signal.kaiser_atten(count, width / (rate / 2))))
+    taps *= np.outer(window, window)
+    return taps / taps.sum()
+
+
+def random_stylegan3(resolution: int, base: int, depth: int = 14, *, radial: bool = False) -> StyleGAN3:
+    """A StyleGAN3-T, or with ``radial`` a StyleGAN3-R, of the published configuration with random weights.
 
     Source: Karras et al. 2021 (arXiv:2106.12423), appendix C: cutoffs and stopbands grow geometrically, two layers are
     critically sampled, filters are Kaiser windows.
@@ -53,23 +68,26 @@ def random_stylegan3(resolution: int, base: int, depth: int = 14) -> StyleGAN3T:
     widths = np.maximum(stopbands, rates / 2) - cutoffs
     sizes = rates + 20
     sizes[-2:] = resolution
-    channels = np.rint(np.minimum(base / 2 / cutoffs, 512)).astype(int)
+    channels = np.rint(np.minimum(base / 2 / cutoffs, 1024 if radial else 512)).astype(int)
     channels[-1] = 3
     layers, filters = [], {}
     for k in range(depth + 1):
         before, torgb = max(k - 1, 0), k == depth
         middle = max(int(rates[before]), int(rates[k])) * (1 if torgb else 2)
-        up, down, kernel = middle // int(rates[before]), middle // int(rates[k]), 1 if torgb else 3
+        up, down, kernel = middle // int(rates[before]), middle // int(rates[k]), 1 if torgb or radial else 3
         taps = 6 * up if up > 1 and not torgb else 1, 6 * down if down > 1 and not torgb else 1
         total = (int(sizes[k]) - 1) * down + 1 - (int(sizes[before]) + kernel - 1) * up + taps[0] + taps[1] - 2
         low = (total + up) // 2
+        disc = radial and cutoffs[k] * 2 < rates[k]  # those that are critically sampled separate
         layers.append({
             "name": f"L{k}_{sizes[k]}_{channels[k]}", "in_channels": int(channels[before]), "out_channels": int(channels[k]),
             "kernel": kernel, "torgb": torgb, "up": up, "down": down, "padding": [low, total - low] * 2, "size": int(sizes[k]),
-            "up_filter": [taps[0]] if taps[0] > 1 else [], "down_filter": [taps[1]] if taps[1] > 1 else [],
+            "up_filter": [taps[0]] if taps[0] > 1 else [], "down_filter": [] if taps[1] == 1 else [taps[1]] * (2 if disc else 1),
         })  # fmt: skip
         for name, count, at in (("up_filter", taps[0], before), ("down_filter", taps[1], k)):
-            if count > 1:
+            if count > 1 and name == "down_filter" and disc:
+                filters[f"{layers[-1]['name']}.{name}"] = radial_filter(count, cutoffs[at], widths[at] * 2, middle)
+            elif count > 1:
                 filters[f"{layers[-1]['name']}.{name}"] = scipy.signal.firwin(
                     count, cutoffs[at], width=widths[at] * 2, fs=middle
                 )
@@ -79,7 +97,7 @@ def random_stylegan3(resolution: int, base: int, depth: int = 14) -> StyleGAN3T:
         "sampling_rate": int(rates[0]),
         "bandwidth": float(cutoffs[0]),
     }
-    network = StyleGAN3T(
+    network = (StyleGAN3R if radial else StyleGAN3T)(
         resolution=resolution,
         layers=layers,
         input=source,
@@ -154,6 +172,7 @@ def run(clock: Clock, checkpoint: Path | None) -> None:
     for name, (resolution, base) in RANDOM.items():
         one(clock, name, random_network(resolution, base), limit)
     one(clock, "StyleGAN3-T 256", random_stylegan3(256, 16384), limit)
+    one(clock, "StyleGAN3-R 256", random_stylegan3(256, 32768, radial=True), limit)
     if clock.threads == 1:
         memory()
         if (os.cpu_count() or 1) > 1:
@@ -210,7 +229,9 @@ def one(clock: Clock, name: str, network: Network, limit: float) -> None:
         with torch.inference_mode():
             return network.synthesize(ws)
 
-    difference = float((plain() - renderer.render(ws)).abs().max())
+    wanted = plain()
+    difference = (wanted - renderer.render(ws)).abs().double()
+    likeness = 20 * np.log10(2) - 10 * np.log10(float(difference.square().mean()) + 1e-30)
     sizes = [s for s in (64,) if s < network.resolution and network.has_previews]
     slow, fast, *previews = clock.interleaved(
         plain, lambda: renderer.render(ws), *(lambda s=s: renderer.render(ws, resolution=s) for s in sizes)
@@ -218,7 +239,8 @@ def one(clock: Clock, name: str, network: Network, limit: float) -> None:
     work = gflop(network)
     rate = f"{work / slow:.0f} -> {work / fast:.0f} GFLOP/s, {100 * work / fast / limit:.0f} % of limit" if work else ""
     row(f"{name}: a picture", f"{1e3 * slow:.1f} ms plain", f"{1e3 * fast:.1f} ms", f"{slow / fast:.2f}x", rate)
-    row(f"{name}: max difference", f"{difference:.1e}")
+    size_of = f"of pictures of {float(wanted.std()):.2g} standard deviation"
+    row(f"{name}: max difference", f"{float(difference.max()):.1e}", f"{likeness:.0f} dB", "", size_of)
     for size, seconds in zip(sizes, previews, strict=True):
         row(
             f"{name}: first {size} px preview",

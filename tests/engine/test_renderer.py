@@ -169,9 +169,9 @@ def test_that_options_beyond_the_fast_form_are_drawn_by_the_network_itself() -> 
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@pytest.mark.parametrize("base", [256, 640])
-def test_that_the_fast_form_of_stylegan3_draws_what_the_network_draws(count: int, base: int) -> None:
-    net = random_stylegan3(32, base)
+@pytest.mark.parametrize(("base", "radial"), [(256, False), (640, False), (256, True)])
+def test_that_the_fast_form_of_stylegan3_draws_what_the_network_draws(count: int, base: int, radial: bool) -> None:
+    net = random_stylegan3(32, base, radial=radial)
     ws = codes(net, count)
     renderer = Renderer(net)
     assert renderer._prepared is not None
