@@ -56,13 +56,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if target.exists() and not target.is_file():
             raise ExportError(f"cannot write {wanted.name!r}: {_obstacle(target)}; choose another name")
         temporary = _temporary(target)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        mode = stat.S_IMODE(temporary.stat().st_mode)
     except OSError as error:
         raise cannot_write(wanted, error) from error
     except ValueError as error:  # a NUL in the name
         raise ExportError(f"cannot write {str(wanted)!r}: that is no file name; choose another name") from error
-    try:
+    try:  # from before the file is there: a signal may end the process's work between any two lines
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         if os.name != "nt":  # some writers make a private file of their own and move it here
             temporary.chmod(mode)
