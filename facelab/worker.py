@@ -9,8 +9,8 @@ Only plain data crosses. Every message to the window goes through one signal of 
 thread: a lambda connected to a worker's own signal would run on the worker's thread.
 
 The `Scheduler` is cooperative. Every job is a generator; in each round every lane's newest interactive job is served, for at
-most `ROUND` seconds in all, then one stage of a short job, then the long one, for as long as the lanes took and at least one
-stage. So a projection of thousands of steps and a person who explores do not starve each other.
+most `ROUND` seconds in all, then one stage of a short job, then the long one: a stage of it, or as many as give it its
+`SHARE` of the time. So a projection of thousands of steps and a person who explores do not starve each other.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from facelab.jobs import Answer, Engine, Images, Job, Progress
 log = logging.getLogger(__name__)
 
 ROUND = 0.1  # seconds for all lanes together before a longer job gets its turn
+SHARE = (
+    0.4  # of the time that the lanes and the long job take together, which that has while somebody drags without pause
+)
 PROGRESS = 0.05  # seconds between two progress messages of one job
 IDLE = 20.0  # seconds without work before the engine is asked to give memory back
 SIDE_THREADS = 2  # a download and a photograph do not wait for one another
@@ -247,7 +250,7 @@ class Scheduler:
         self._choose_long()
         if self.long is not None:
             worked = True
-            self._work(self.long, drawn)
+            self._work(self.long, drawn * SHARE / (1 - SHARE))
         return worked
 
     def _work(self, item: Item, seconds: float) -> None:

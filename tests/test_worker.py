@@ -139,7 +139,7 @@ def test_that_a_steady_drag_does_not_starve_a_long_job(bench: Bench) -> None:
 
 
 def test_that_a_slow_interactive_job_yields_to_the_long_one_after_a_round(bench: Bench) -> None:
-    bench.put(Work(name="long", stages=2, seconds=0.3))
+    bench.put(Work(name="long", stages=2, seconds=0.1))
     bench.put(Draw(name="slow", stages=6, seconds=0.06))
     bench.scheduler.turn()
     assert bench.said()[-1] == "long0"
@@ -172,7 +172,7 @@ def test_that_a_drag_without_pause_leaves_a_long_job_its_share_of_the_time(
         bench.scheduler.turn()
         drawn.append(clock.now)
     worked = 0.003 * sum(said.startswith("long") for said in bench.said())
-    assert worked / clock.now >= 0.5
+    assert worked / clock.now >= 1 / 3
     assert max(np.diff(drawn)) < 0.1, "the person who drags still sees ten faces a second"
 
 
