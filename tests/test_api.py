@@ -64,6 +64,7 @@ def z_of(count: int = 3, dim: int = 16, seed: int = 1) -> np.ndarray:
 
 
 # -- opening ------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_importing_facelab_does_not_load_torch() -> None:
     program = "import sys, facelab; facelab.FacelabError; assert 'torch' not in sys.modules; facelab.open; assert 'torch' in sys.modules"
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
@@ -284,6 +285,7 @@ def picture(portraits: facelab.Generator) -> np.ndarray:
     return portraits.render(portraits.map(z_of(1, 512, 5)))[0]
 
 
+@pytest.mark.slow
 def test_that_an_encoding_iterates_over_its_steps(portraits: facelab.Generator, picture: np.ndarray) -> None:
     run = facelab.encode(portraits, picture, steps=6)
     steps = list(run)
@@ -329,6 +331,7 @@ def test_that_an_interrupt_keeps_the_best_so_far(portraits: facelab.Generator, p
     assert run.loss == pytest.approx(min(run.losses))
 
 
+@pytest.mark.slow
 def test_that_the_same_seed_gives_the_same_code(portraits: facelab.Generator, picture: np.ndarray) -> None:
     runs = [facelab.encode(portraits, picture, steps=4, initial_noise=0.1, seed=3) for _ in range(2)]
     assert np.array_equal(runs[0].ws, runs[1].ws)
@@ -363,6 +366,7 @@ def test_that_a_photograph_is_aligned_and_encoded(portraits: facelab.Generator) 
     assert not np.array_equal(by_hand.target, run.target)
 
 
+@pytest.mark.slow
 def test_that_several_faces_and_a_crop_beyond_the_edge_are_noted(portraits: facelab.Generator, tmp_path: Path) -> None:
     with Image.open(resource(SAMPLE_PHOTO)) as image:
         wide = Image.new("RGB", (900, 512))
@@ -462,6 +466,7 @@ def test_that_the_scripts_of_the_manual_run(number: int, tmp_path: Path, monkeyp
 
 
 # -- tuning -------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_a_tuned_generator_draws_the_photograph_and_comes_back_from_its_file(
     tiny: facelab.Generator, tmp_path: Path
 ) -> None:

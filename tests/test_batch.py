@@ -146,6 +146,7 @@ def test_that_without_photographs_everything_unfinished_goes_on(capsys: pytest.C
     assert "nothing is left to go on with in p.facelab" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_that_the_descent_goes_as_the_options_say(capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         "--loss", "pixels=2", "--loss", "ms-ssim", "--layers", "0-2,5", "--stop-loss", "0.001", "--learning-rate", "0.2",
@@ -199,6 +200,7 @@ def test_that_what_cannot_be_meant_is_refused_before_anything_is_written(capsys:
     assert "p.facelab" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_that_a_descent_is_played(capsys: pytest.CaptureFixture[str]) -> None:
     assert encode("photos/a.jpg", "-q") == 0
     short = ["--seconds", "0.6", "--back", "0.3", "--fps", "10", "--size", "64"]

@@ -88,6 +88,7 @@ def test_that_psi_cutoff_and_noise_go_into_the_recipe() -> None:
     assert recipe("anti.png").psi == (-0.5,)
 
 
+@pytest.mark.slow
 def test_that_a_face_file_and_arrays_are_written_and_read() -> None:
     done("render", 3, "--psi", 0.7, "-o", "me.face.safetensors", "-q")
     done("render", 3, "--psi", 0.7, "-o", "me.png", "-q")
@@ -100,6 +101,7 @@ def test_that_a_face_file_and_arrays_are_written_and_read() -> None:
         assert np.abs(pixels(f"{suffix}.png") - pixels("me.png")).max() <= 1
 
 
+@pytest.mark.slow
 def test_that_what_a_file_of_codes_does_not_say_is_said_by_options(capsys: pytest.CaptureFixture[str]) -> None:
     rows = np.random.RandomState(1).randn(12, 512).astype(np.float32)
     np.savez("rows.npz", one=rows, other=rows[:1])
@@ -115,6 +117,7 @@ def test_that_what_a_file_of_codes_does_not_say_is_said_by_options(capsys: pytes
 
 
 # -- mix ----------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_a_mix_takes_each_group_of_layers_from_the_face_that_is_said() -> None:
     done("render", 1, 7, 9, "-o", "faces", "-q")
     done("mix", 1, 7, "--coarse", 1, "--middle", 0.25, "--layers", "9=0.5", "--psi", 0.8, "-o", "mix.png", "-q")
@@ -136,6 +139,7 @@ def test_that_a_mixed_and_truncated_face_is_mixed_again_as_it_looks() -> None:
 
 
 # -- plane, morph -------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_a_plane_has_its_three_faces_at_its_corners() -> None:
     done("plane", 1, 2, 3, "-o", "p.png", "--columns", 2, "--rows", 2, "--tile", 64, "--no-labels", "-q")
     sheet = pixels("p.png")
@@ -154,6 +158,7 @@ def test_that_a_plane_between_a_file_and_seeds_lies_in_w_plus() -> None:
     assert Path("p.png").exists()
 
 
+@pytest.mark.slow
 def test_that_a_morph_is_a_video_of_the_length_asked_for() -> None:
     done("render", 2, "-o", "b.png", "-q")
     done("morph", 1, "b.png", "-o", "x.mp4", "--seconds", 0.5, "--fps", 20, "-q")
@@ -198,6 +203,7 @@ def test_that_a_crop_by_hand_needs_no_face(capsys: pytest.CaptureFixture[str]) -
 
 
 # -- info, convert ------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_an_encoding_starts_from_the_face_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     done("render", "--seed", 4, "-o", "four.face.safetensors")
     (start,) = load_latents("four.face.safetensors")
@@ -212,6 +218,7 @@ def test_that_an_encoding_starts_from_the_face_of_a_file(capsys: pytest.CaptureF
     )
 
 
+@pytest.mark.slow
 def test_that_a_tuned_face_is_drawn_again_with_its_tuning_and_not_without(capsys: pytest.CaptureFixture[str]) -> None:
     done("encode", resource(SAMPLE_PHOTO), "-o", "me.png", "--space", "w", "--steps", 3, "--tune", 3)
     assert files() == ["me.png", "me.tuning.safetensors"]
@@ -223,6 +230,7 @@ def test_that_a_tuned_face_is_drawn_again_with_its_tuning_and_not_without(capsys
     assert "without.png" not in files()
 
 
+@pytest.mark.slow
 def test_that_info_tells_of_the_generator(capsys: pytest.CaptureFixture[str]) -> None:
     done("info", "--json")
     facts = json.loads(capsys.readouterr().out)

@@ -53,6 +53,7 @@ def test_that_what_lies_below_the_worker_loads_neither_torch_nor_qt(module: str)
     assert not loaded_by(f"import {module}") & {*HEAVY, "PySide6", "pyqtgraph"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", ["facelab.worker", "facelab.ui.main_window", "facelab.app", "facelab.cli", "facelab.__main__"]
 )
@@ -62,6 +63,7 @@ def test_that_the_window_is_there_before_torch(module: str) -> None:
     assert not loaded_by(f"import {module}") & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_that_every_panel_is_made_without_torch() -> None:
     assert not loaded_by("from facelab.ui.panels import PANELS\nassert PANELS") & set(HEAVY)
 

@@ -585,6 +585,7 @@ def test_that_hostile_contents_are_a_sentence(tmp_path: Path, statement: str, mo
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_that_a_damaged_file_never_raises_anything_but_a_sentence(tmp_path: Path) -> None:
     good = tmp_path / "good.facelab"
     with Project.open(good) as p:

@@ -319,6 +319,7 @@ def test_that_no_answer_comes_before_submit_has_returned(qtbot: QtBot, client: C
     assert len(heard) == 1
 
 
+@pytest.mark.slow
 def test_that_a_replaced_ticket_closes_at_once(qtbot: QtBot, client: Client) -> None:
     busy = client.submit(Draw(stages=1, seconds=0.3))
     qtbot.waitUntil(lambda: busy.state == "running")
@@ -335,6 +336,7 @@ def test_that_a_cancel_is_heard_whether_the_job_waits_or_runs(qtbot: QtBot, clie
     assert closed(qtbot, running, running.cancel, 500) == "cancelled"
 
 
+@pytest.mark.slow
 def test_that_a_long_job_can_be_paused_and_resumed(qtbot: QtBot, client: Client) -> None:
     heard: list[Answer] = []
     ticket = client.submit(Work(stages=40, seconds=0.005))

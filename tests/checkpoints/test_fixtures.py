@@ -85,6 +85,7 @@ def _check(network: Network, row: dict[str, Any]) -> float:
     return worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", _MODELS, ids=_by_id)
 def test_that_a_file_of_the_reference_draws_as_the_reference_drew(row: dict[str, Any]) -> None:
     checkpoint = checkpoints.load(_ROOT / row["file"])
@@ -95,6 +96,7 @@ def test_that_a_file_of_the_reference_draws_as_the_reference_drew(row: dict[str,
     _check(network, row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", _MODELS, ids=_by_id)
 def test_that_a_conversion_keeps_every_bit(row: dict[str, Any], tmp_path: Path) -> None:
     first = checkpoints.load(_ROOT / row["file"])

@@ -76,6 +76,7 @@ def test_that_nvidia_stylegan3_is_read_with_every_option(option: str, tmp_path: 
     _same(network, checkpoints.load(_nvidia(4)(network, tmp_path / "a")).network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", examples.DESIGNS)
 def test_that_nvidia_stylegan3_is_read_in_every_design(design: str, tmp_path: Path) -> None:
     network = examples.designed_stylegan3(design)
@@ -86,6 +87,7 @@ def test_that_nvidia_stylegan3_is_read_in_every_design(design: str, tmp_path: Pa
 
 
 # The depth and z_dim of TensorFlow's files are read off the layers.
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [option for option in examples.SG2 if option != "w is z"])
 def test_that_tensorflow_stylegan2_is_read_with_every_option(option: str, tmp_path: Path) -> None:
     network = examples.stylegan2(option)

@@ -136,6 +136,7 @@ def _asking(how: str, module: str, attribute: str, argument: bytes) -> bytes:
     return program(call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["GLOBAL", "STACK_GLOBAL", "INST", "in a snapshot", "in a storage"])
 def test_that_a_name_that_is_not_on_the_list_is_refused_by_its_name(how: str, tmp_path: Path) -> None:
     for module, attribute in CALLS:
@@ -150,6 +151,7 @@ def test_that_every_allowed_name_is_a_label_and_never_the_thing() -> None:
         assert found == unpickle.Name(module, attribute)
 
 
+@pytest.mark.slow
 def test_that_nothing_of_the_process_can_be_changed(tmp_path: Path) -> None:
     state = b"}" + text("facelab_pwned") + b"\x88s"
     for target in sorted(unpickle.ALLOWED):
@@ -308,11 +310,13 @@ LIES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 def test_that_a_lie_in_an_otherwise_whole_snapshot_is_refused(lie: str, tmp_path: Path) -> None:
     refused(snapshot_with(LIES[lie]), tmp_path)
 
 
+@pytest.mark.slow
 def test_that_deep_nesting_neither_crashes_nor_hangs(tmp_path: Path) -> None:
     for deep in (b")" + b"\x85" * 200_000, b"]" * 50_000 + b"a" * 49_999, b"N" + (b"q\x00h\x00\x86" * 50_000)):
         refused(snapshot_with(deep), tmp_path, "deep")
@@ -461,6 +465,7 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_that_a_container_that_lies_or_is_another_is_refused(kind: str, tmp_path: Path) -> None:
     refused(ARCHIVES[kind](), tmp_path)
@@ -630,6 +635,7 @@ _SETTINGS = settings(
 )
 
 
+@pytest.mark.slow
 @settings(_SETTINGS, max_examples=150)
 @given(contents=mutated())
 def test_that_a_mutated_file_is_read_or_refused(contents: bytes, tmp_path: Path) -> None:

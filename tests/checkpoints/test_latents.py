@@ -157,6 +157,7 @@ def test_that_a_file_that_only_pretends_is_refused(kind: str, tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=150,

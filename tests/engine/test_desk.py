@@ -270,6 +270,7 @@ def test_that_every_fixture_is_told_apart(test_data: Path) -> None:
         assert look_at(path).what == "latents", path.name
 
 
+@pytest.mark.slow
 def test_that_the_desk_never_loads_torch() -> None:
     program = (
         "import sys, threading\nfrom pathlib import Path\nfrom facelab.engine.desk import Desk\n"
@@ -290,6 +291,7 @@ def test_that_the_catalogue_is_listed_with_its_terms() -> None:
     assert all(e.licence and e.address.startswith("https://") and e.path is None for e in entries)
 
 
+@pytest.mark.slow
 def test_that_a_download_tells_its_progress_and_where_the_file_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

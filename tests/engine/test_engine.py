@@ -165,6 +165,7 @@ def test_that_an_unknown_device_is_refused(engine: TorchEngine) -> None:
     refused(engine, OpenGenerator(device="tpu"), BadArgument, "tpu")
 
 
+@pytest.mark.slow
 def test_that_a_saved_generator_is_the_same_one(engine: TorchEngine, info: GeneratorInfo, tmp_path: Path) -> None:
     path = tmp_path / "copy.safetensors"
     assert answers(engine, SaveGenerator(generator=info.sha256, path=path), Written)[0].path == path
@@ -224,6 +225,7 @@ def test_that_pictures_come_coarse_to_fine_where_it_takes_long(
     assert images[0].seconds <= images[-1].seconds
 
 
+@pytest.mark.slow
 def test_that_many_pictures_come_in_the_order_of_their_recipes(
     engine: TorchEngine, seed: Callable[[int], Recipe]
 ) -> None:
@@ -260,6 +262,7 @@ def test_that_no_yield_stands_inside_a_torch_context(engine: TorchEngine, seed: 
         assert torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 def test_that_a_render_that_is_closed_half_way_leaves_the_engine_sound(
     engine: TorchEngine, seed: Callable[[int], Recipe]
 ) -> None:
@@ -409,6 +412,7 @@ def test_that_mixed_own_noise_is_as_strong_as_each_and_exact_at_the_ends(
 
 
 # -- tuning -------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_a_tuned_generator_draws_its_faces_until_after_it_had_to_go(
     noisy: tuple[TorchEngine, GeneratorInfo], tmp_path: Path
 ) -> None:
@@ -455,6 +459,7 @@ def own_encoder(info: GeneratorInfo, path: Path, mean: float = 1.0) -> Encoder:
     return Encoder.load(path)
 
 
+@pytest.mark.slow
 def test_that_the_window_is_told_whether_the_encoder_knows_the_generator(
     engine: TorchEngine, info: GeneratorInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -533,6 +538,7 @@ def test_that_out_of_memory_is_said_when_not_even_one_picture_fits(
     refused(engine, Render(recipes=(seed(1), seed(2))), OutOfMemory, "not even one picture of 128 px")
 
 
+@pytest.mark.slow
 def test_that_an_encoding_that_does_not_fit_says_so(
     engine: TorchEngine, info: GeneratorInfo, seed: Callable[[int], Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -572,6 +578,7 @@ def plane(seed: Callable[[int], Recipe]) -> Plane:
     return Plane(origin=seed(1).sources[0], x=seed(2).sources[0], y=seed(3).sources[0])
 
 
+@pytest.mark.slow
 def test_that_tiles_of_a_slow_generator_come_coarse_first_and_all_of_them(
     engine: TorchEngine, plane: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -636,6 +643,7 @@ def test_that_a_resolved_recipe_draws_the_same_picture(noisy: tuple[TorchEngine,
         assert np.abs(drawn(engine, Recipe.of(code)).astype(int) - drawn(engine, recipe)).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sefa", "pca"])
 def test_that_directions_are_found_in_a_range_of_layers(engine: TorchEngine, info: GeneratorInfo, method: str) -> None:
     job = FindDirections(generator=info.sha256, method=method, count=4, layers=(0, 4))
@@ -832,6 +840,7 @@ def test_that_a_morph_begins_and_ends_with_its_faces(
     assert min(changes) > 0
 
 
+@pytest.mark.slow
 def test_that_an_interrupted_folder_of_frames_is_gone_on_with(
     engine: TorchEngine, seed: Callable[[int], Recipe], tmp_path: Path
 ) -> None:
@@ -908,6 +917,7 @@ def test_that_a_mixing_table_takes_its_layers_from_the_rows(
 
 
 # -- projection ---------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_a_projection_runs_beside_renders_and_ends_with_a_better_code(
     engine: TorchEngine, info: GeneratorInfo, seed: Callable[[int], Recipe]
 ) -> None:

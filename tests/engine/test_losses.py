@@ -73,6 +73,7 @@ def test_that_a_loss_is_nothing_for_the_target_and_grows_with_the_difference(kin
     assert bool((values.diff() > 0).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LOSSES)
 def test_that_a_loss_leads_downhill_by_its_gradient(kind: type[Loss], vgg: Features) -> None:
     loss = kind(smooth(0).double(), None, Aids(copy.deepcopy(vgg).double(), copy.deepcopy(portraits()).double()))

@@ -253,6 +253,7 @@ def test_that_a_conditional_generator_can_be_projected_into() -> None:
     assert totals(found)[-1] < totals(found)[0] / 2
 
 
+@pytest.mark.slow
 def test_that_a_target_of_another_size_is_resampled(model: Model) -> None:
     target = draw(model)
     large = np.repeat(np.repeat(target, 4, 0), 4, 1)
@@ -280,6 +281,7 @@ def test_that_a_coarse_phase_draws_small_pictures_and_the_end_full_ones(
 
 
 # -- what it tells ------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_every_step_is_told_once_and_a_geometric_subset_is_kept(model: Model) -> None:
     steps = [a for a in answers(model, job(model, steps=60)) if isinstance(a, ProjectionStep)]
     assert [n for a in steps for n in a.steps] == list(range(60))
@@ -445,6 +447,7 @@ def test_that_a_projection_can_be_closed_anywhere(model: Model) -> None:
         assert torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 def test_that_other_work_between_two_stages_does_not_disturb_it(model: Model) -> None:
     undisturbed = totals(answers(model, job(model, steps=10)))
     found: list[Answer] = []
@@ -458,6 +461,7 @@ def test_that_other_work_between_two_stages_does_not_disturb_it(model: Model) ->
     assert totals(found) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "why"),
     [

@@ -123,6 +123,7 @@ def test_that_the_kept_maps_stay_within_their_bytes() -> None:
     assert renderer._cache.bytes == 0
 
 
+@pytest.mark.slow
 def test_that_gradients_are_those_of_the_plain_network() -> None:
     net = network().requires_grad_(False)
     renderer = Renderer(net)
@@ -168,6 +169,7 @@ def test_that_options_beyond_the_fast_form_are_drawn_by_the_network_itself() -> 
         assert np.allclose(renderer.render(ws), net.synthesize(ws), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize(("base", "radial"), [(256, False), (640, False), (256, True)])
 def test_that_the_fast_form_of_stylegan3_draws_what_the_network_draws(count: int, base: int, radial: bool) -> None:
@@ -183,6 +185,7 @@ def test_that_the_fast_form_of_stylegan3_draws_what_the_network_draws(count: int
         assert close(renderer.render(ws, transform=transform), plain)
 
 
+@pytest.mark.slow
 def test_that_kept_maps_of_stylegan3_know_their_row_and_their_transform() -> None:
     net = random_stylegan3(32, 512)
     renderer, fresh = Renderer(net), Renderer(net, cache_bytes=0)
@@ -197,6 +200,7 @@ def test_that_kept_maps_of_stylegan3_know_their_row_and_their_transform() -> Non
     assert len(list(renderer.steps(ws))) == 1
 
 
+@pytest.mark.slow
 def test_that_radial_filters_and_layers_that_double_the_rate_come_out_right(test_data: Path) -> None:
     for name in ("a6_sg3t_64", "a7h_sg3r_32_mod"):
         net = checkpoints.load(test_data / "fixtures/public" / f"{name}.pkl").network

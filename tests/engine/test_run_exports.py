@@ -139,6 +139,7 @@ def photo(generator: str, **change: Any) -> EncodedPhoto:
     return EncodedPhoto(**values)
 
 
+@pytest.mark.slow
 def test_that_a_report_is_written_whole_or_not_at_all(
     engine: TorchEngine, parts: dict[str, Any], tmp_path: Path
 ) -> None:

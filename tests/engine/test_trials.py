@@ -15,6 +15,7 @@ from facelab.engine.winograd import Form
 SHAPE = (64, 64, 32, False, 1)
 
 
+@pytest.mark.slow
 def test_that_an_answer_is_there_at_the_next_start() -> None:
     trials.keep("a question", "an answer")
     trials.keep("another", "one")

@@ -102,6 +102,7 @@ def test_that_a_tuned_copy_draws_the_photograph_and_the_generator_stays_as_it_wa
     assert all(p.grad is None for p in model.network.parameters())
 
 
+@pytest.mark.slow
 def test_that_a_kept_tuning_draws_the_same_picture_again(model: Model) -> None:
     task = job(model, steps=20)
     done = finish(model, task)
@@ -141,6 +142,7 @@ def test_that_the_cost_is_said_before_the_first_step(model: Model) -> None:
     assert tuning.cost(model.network) == (2 * count, 16 * count)
 
 
+@pytest.mark.slow
 def test_that_every_step_is_told_and_the_total_is_the_weighted_sum(model: Model) -> None:
     steps = [a for a in answers(model, job(model, steps=30, losses={"pixels": 2.0})) if isinstance(a, TuningStep)]
     assert [n for a in steps for n in a.steps] == list(range(30))

@@ -101,6 +101,7 @@ def test_that_crops_of_all_sizes_show_the_same(astronaut: Photo) -> None:
         assert psnr(crop(astronaut, quad, size)[0], reduced) > 30, size
 
 
+@pytest.mark.slow
 def test_that_the_crop_does_not_depend_on_the_resolution_of_the_photograph(astronaut: Photo) -> None:
     quad = quad_of(find_faces(astronaut)[0])
     wanted, _ = crop(astronaut, quad, 128)

@@ -25,6 +25,7 @@ def test_that_a_face_is_itself_in_every_size_and_mirrored(astronaut: Photo) -> N
     assert distance(original, embed(mirrored)) < 0.35
 
 
+@pytest.mark.slow
 def test_that_different_people_lie_apart(astronaut: Photo, test_data: Path) -> None:
     photos = [astronaut, *(open_photo(path) for path in sorted((test_data / "photos").glob("*.jpg"))[:5])]
     matrix = distances([embed(photo.pixels, find_faces(photo)[0].box) for photo in photos])

@@ -264,6 +264,7 @@ def test_that_a_file_cut_off_anywhere_is_refused_in_one_sentence(kind: str) -> N
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "TIFF", "GIF", "AVIF", "JPEG2000", "BMP", "TGA"])
 def test_that_random_damage_gives_a_picture_or_one_sentence(kind: str) -> None:
     random = np.random.RandomState(7)

@@ -228,6 +228,7 @@ _WORDS = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(_WORDS, max_size=30).map("".join) | st.text(max_size=60))
 @example("a if")
@@ -262,6 +263,7 @@ def _sound(draw: st.DrawFn, depth: int = 0) -> tuple[str, Floats]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(_sound())
 def test_that_sound_expressions_come_to_what_numpy_says(case: tuple[str, Floats]) -> None:

@@ -51,6 +51,7 @@ def reference(recipe: Recipe) -> np.ndarray:
     return result
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(strategies.recipes())
 def test_that_a_recipe_is_worked_out_in_its_order(recipe: Recipe) -> None:
@@ -104,6 +105,7 @@ def test_that_shapes_of_another_generator_are_refused() -> None:
 
 
 # -- one value --------------------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(strategies.recipes())
 def test_that_a_recipe_comes_back_from_json_equal(recipe: Recipe) -> None:
@@ -240,6 +242,7 @@ def _survives(text: str) -> bool:
     return bool(said)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_that_damaged_text_raises_nothing_but_badargument(data: st.DataObject) -> None:

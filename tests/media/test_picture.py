@@ -79,6 +79,7 @@ def test_that_no_path_and_no_place_is_written(tmp_path: Path, noise: np.ndarray,
         assert not dict(image.getexif())
 
 
+@pytest.mark.slow
 def test_that_jpeg_and_webp_keep_the_picture(tmp_path: Path) -> None:
     photo = open_photo(resource(SAMPLE_PHOTO)).pixels
     for name, floor in (("a.jpg", 38), ("a.webp", 36)):

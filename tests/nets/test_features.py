@@ -89,6 +89,7 @@ def test_that_the_maps_are_torchvisions_taps_of_normalised_colours(vgg: nn.Seque
         assert torch.allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_that_heads_weigh_the_squared_differences_as_lpips_does(
     state: OrderedDict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_that_gradients_reach_the_picture_and_stay_finite_even_where_it_is_flat(
     assert float(gradient.abs().max()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", ["state_dict", "safetensors", "classifier"])
 def test_that_the_forms_people_have_are_read(
     wrap: str, state: OrderedDict[str, Tensor], file: Path, tmp_path: Path
@@ -130,6 +132,7 @@ def test_that_the_forms_people_have_are_read(
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_that_the_tensors_of_a_torchscript_archive_are_read_and_its_program_is_not_run(
     vgg: nn.Sequential, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +153,7 @@ def test_that_blur_filters_in_the_file_make_the_poolings_anti_aliased(
     assert [tuple(m.shape[2:]) for m in network(pictures(6, 1))] == [(32, 32), (17, 17), (9, 9), (5, 5), (3, 3)]
 
 
+@pytest.mark.slow
 def test_that_the_published_shift_tolerant_network_tells_near_from_far() -> None:
     spec = importlib.util.find_spec("stlpips_pytorch")
     if spec is None or not spec.submodule_search_locations:
@@ -211,6 +215,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BROKEN)
 def test_that_a_file_that_is_not_vgg16_gives_one_sentence_and_runs_nothing(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

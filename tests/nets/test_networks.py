@@ -25,6 +25,7 @@ def _inputs(network: Network) -> tuple[torch.Tensor, torch.Tensor | None, torch.
     return z, c, ws
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", examples.SG2)
 @pytest.mark.parametrize("noise", ["const", "none"])
 def test_that_stylegan2_draws_what_the_paper_says(option: str, noise: str) -> None:
@@ -61,6 +62,7 @@ def test_that_stylegan3_draws_what_the_paper_says(option: str) -> None:
     torch.testing.assert_close(network.synthesize(ws, transform=moved), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", examples.DESIGNS)
 def test_that_a_stylegan3_of_any_design_draws_what_the_paper_says(design: str) -> None:
     network = examples.designed_stylegan3(design)

@@ -108,6 +108,7 @@ def test_that_rendering_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert not np.array_equal(coordinates, d.read(tmp_path / "chunk-00001.npz")[0])
 
 
+@pytest.mark.slow
 def test_that_drawing_where_there_is_no_driver_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MESA_LOADER_DRIVER_OVERRIDE", "no-such-driver")
     monkeypatch.setenv("LIBGL_DRIVERS_PATH", "/nonexistent")

@@ -50,6 +50,7 @@ def test_that_the_written_encoder_gives_codes_of_the_generator(pictures: Path, t
     assert read.phi(codes[:, 0].numpy()) == pytest.approx(phi.numpy(), abs=0.02)
 
 
+@pytest.mark.slow
 def test_that_a_new_run_begins_with_the_weights_of_a_given_encoder(pictures: Path, tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(5)

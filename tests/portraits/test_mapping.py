@@ -33,6 +33,7 @@ def test_that_factors_are_linear_in_w_and_not_in_z(built: tuple[m.Mapping, m.Rea
     assert probe(z, truth) < 0.5
 
 
+@pytest.mark.slow
 def test_that_y_is_white(built: tuple[m.Mapping, m.Readout]) -> None:
     y = built[0].y(np.random.default_rng(4).standard_normal((6000, m.DIM)))
     covariance = np.cov(y.T)

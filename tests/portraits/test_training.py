@@ -64,6 +64,7 @@ def test_that_training_brings_the_picture_nearer(trained: training.Run, pictures
     assert trained.held_out() > fresh.held_out() + 3
 
 
+@pytest.mark.slow
 def test_that_a_resumed_run_goes_on_as_if_it_had_not_stopped(trained: training.Run, pictures: Path) -> None:
     resumed = training.Run(trained.folder, pictures, training.Plan(rate=1.0))
     assert resumed.plan == PLAN
@@ -171,6 +172,7 @@ def test_that_a_network_can_begin_with_a_smaller_one_and_draws_its_pictures_enla
         training.adopt(training.student(PLAN), larger, read)
 
 
+@pytest.mark.slow
 def test_that_a_round_writes_state_log_and_sheet(pictures: Path, tmp_path: Path) -> None:
     run = training.Run(tmp_path, pictures, PLAN)
     run.train(0.02)

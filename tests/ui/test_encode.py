@@ -143,6 +143,7 @@ def test_that_without_a_face_the_crop_is_placed_by_hand(
     np.testing.assert_allclose(jobs_of(CropPhoto)[-1].quad, photo.crop.quad())
 
 
+@pytest.mark.slow
 def test_that_an_overlooked_face_is_searched_for_again_at_more_length(
     qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[OpenPhoto]]
 ) -> None:
@@ -227,6 +228,7 @@ def test_that_an_encoded_photograph_becomes_the_face_and_is_kept_under_its_name(
     assert "Done" in panel.run_text.text()
 
 
+@pytest.mark.slow
 def test_that_a_run_can_be_paused_and_resumed(
     qtbot: QtBot, panel: EncodePanel, engine: fakes.FakeEngine, tmp_path: Path
 ) -> None:
@@ -248,6 +250,7 @@ def test_that_a_run_can_be_paused_and_resumed(
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
 
 
+@pytest.mark.slow
 def test_that_a_cancelled_run_keeps_what_it_has_and_goes_on_from_its_checkpoint(
     qtbot: QtBot,
     panel: EncodePanel,
@@ -329,6 +332,7 @@ def said(panel: EncodePanel) -> str:
     return " ".join(label.text() for label in panel.drop_page.findChildren(QLabel) if label.isVisible())
 
 
+@pytest.mark.slow
 def test_that_several_photographs_form_a_queue_and_are_encoded_one_after_the_other(
     qtbot: QtBot, panel: EncodePanel, tmp_path: Path
 ) -> None:
@@ -411,6 +415,7 @@ def test_that_a_start_from_a_mixed_face_hands_over_the_code_that_it_draws(
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
 
 
+@pytest.mark.slow
 def test_that_the_zero_face_is_encoded_once_to_compare_with(
     qtbot: QtBot, panel: EncodePanel, tmp_path: Path, jobs_of: Callable[[type[Job]], list[Project]]
 ) -> None:
@@ -583,6 +588,7 @@ def test_that_any_face_can_be_dropped_to_start_from(
 
 
 # -- the queue's order --------------------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_that_waiting_photographs_are_encoded_in_the_order_in_which_they_are_put(
     qtbot: QtBot,
     panel: EncodePanel,
@@ -604,6 +610,7 @@ def test_that_waiting_photographs_are_encoded_in_the_order_in_which_they_are_put
     assert [job.name for job in jobs_of(Project)] == ["one", "four", "three", "two"]
 
 
+@pytest.mark.slow
 def test_that_the_queues_menu_pauses_cancels_and_removes_any_photograph(
     qtbot: QtBot, panel: EncodePanel, engine: fakes.FakeEngine, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_that_random_faces_are_those_of_the_seeds_in_their_order(
     assert opened.stack.undoText() == "Take seed 41"
 
 
+@pytest.mark.slow
 def test_that_random_faces_follow_psi_when_it_rests(qtbot: QtBot, panel: GalleryPanel, opened: Session) -> None:
     grid = panel.grids["random"]
     opened.change("psi", psi=(0.5,))
@@ -107,6 +108,7 @@ def test_that_the_three_zero_faces_are_there_by_name(
     assert opened.state.recipe == panel._zeros["w_avg"].face.recipe
 
 
+@pytest.mark.slow
 def test_that_neighbours_lie_at_the_radius_and_stay_when_one_is_taken(
     qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle
 ) -> None:
@@ -127,6 +129,7 @@ def test_that_neighbours_lie_at_the_radius_and_stay_when_one_is_taken(
     qtbot.waitUntil(lambda: shown(grid, 3) != third)
 
 
+@pytest.mark.slow
 def test_that_faces_are_of_the_class_that_is_chosen(
     qtbot: QtBot, panel: GalleryPanel, opened: Session, idle: Idle
 ) -> None:

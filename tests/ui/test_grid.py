@@ -89,6 +89,7 @@ def test_that_a_face_that_cannot_be_drawn_is_told_once(
     assert len(jobs_of(Thumbnails)) == 1
 
 
+@pytest.mark.slow
 def test_that_an_endless_grid_draws_what_is_in_view_and_grows_by_scrolling(
     qtbot: QtBot, grid: FaceGrid, idle: Idle, engine: fakes.FakeEngine
 ) -> None:

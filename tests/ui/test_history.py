@@ -31,6 +31,7 @@ def panel(qtbot: QtBot, opened: Session, client: Client) -> HistoryPanel:
     return made
 
 
+@pytest.mark.slow
 def test_that_each_step_has_its_face(
     qtbot: QtBot, panel: HistoryPanel, opened: Session, idle: Callable[[], None]
 ) -> None:
@@ -53,6 +54,7 @@ def test_that_a_click_goes_back_to_a_step(panel: HistoryPanel, opened: Session, 
     idle()
 
 
+@pytest.mark.slow
 def test_that_a_drag_draws_one_face_where_it_rests(
     qtbot: QtBot,
     panel: HistoryPanel,

@@ -66,6 +66,7 @@ def test_that_a_running_job_shows_how_far_it_is_and_is_cancelled(
     assert panel.running() == []
 
 
+@pytest.mark.slow
 def test_that_a_paused_job_stands_still_until_it_goes_on(
     qtbot: QtBot, panel: JobsPanel, client: Client, engine: fakes.FakeEngine, tmp_path: Path, idle: Callable[[], None]
 ) -> None:
@@ -95,6 +96,7 @@ def test_that_a_failed_job_says_why(
     assert row.note.full_text() == "cannot write 'morph.mp4': the disk is full"
 
 
+@pytest.mark.slow
 def test_that_short_work_has_a_row_only_while_it_takes_long(
     qtbot: QtBot, panel: JobsPanel, client: Client, engine: fakes.FakeEngine, idle: Callable[[], None]
 ) -> None:

@@ -103,6 +103,7 @@ def test_that_an_empty_plot_says_what_comes_here(panel: LossPanel) -> None:
     assert panel.stack.currentWidget() is panel.empty
 
 
+@pytest.mark.slow
 def test_that_a_run_is_drawn_while_it_goes_on(qtbot: QtBot, panel: LossPanel, engine: fakes.FakeEngine) -> None:
     engine.pause = 0.005
     run(panel, "anna")
@@ -199,6 +200,7 @@ def test_that_curves_are_exported_as_numbers_picture_and_drawing(
     qtbot.waitUntil(lambda: "does not exist" in panel._messages.text, timeout=5000)
 
 
+@pytest.mark.slow
 def test_that_a_figure_is_made_in_parts_between_which_the_window_goes_on(
     qtbot: QtBot, panel: LossPanel, tmp_path: Path
 ) -> None:

@@ -298,6 +298,7 @@ def test_that_the_sheet_shows_every_key_that_is_bound(window: MainWindow) -> Non
             assert what in said
 
 
+@pytest.mark.slow
 def test_that_the_theme_changes_at_once_and_is_remembered(window: MainWindow, session: Session) -> None:
     light = next(a for _, a in actions_of(window.menuBar()) if a.data() == "light")
     light.trigger()
@@ -337,6 +338,7 @@ def test_that_a_dropped_photograph_opens_in_the_encode_panel(
     assert job.path == tmp_path / "me.jpg"
 
 
+@pytest.mark.slow
 def test_that_a_dropped_generator_opens_as_a_step_and_undo_opens_the_former_again(
     window: MainWindow, session: Session, tmp_path: Path, idle: Idle, qtbot: QtBot
 ) -> None:

@@ -331,6 +331,7 @@ def test_that_shuffle_spans_three_other_seeds_and_can_be_undone(qtbot: QtBot, pa
     assert panel.session.state.plane == before
 
 
+@pytest.mark.slow
 def test_that_another_psi_draws_the_plane_anew_while_the_old_one_stays(qtbot: QtBot, panel: PlanePanel) -> None:
     count = len(panel.view.cache)
     panel.session.change("Psi", psi=(0.5,))
@@ -339,6 +340,7 @@ def test_that_another_psi_draws_the_plane_anew_while_the_old_one_stays(qtbot: Qt
     qtbot.waitUntil(full(panel), timeout=20_000)
 
 
+@pytest.mark.slow
 def test_that_a_failing_generator_is_said_once_and_not_asked_again_and_again(
     qtbot: QtBot, panel: PlanePanel, engine: fakes.FakeEngine, idle: Callable[[], None],
     jobs_of: Callable[[type[Job]], list[Job]],

@@ -71,6 +71,7 @@ def test_that_of_a_hundred_moves_only_some_are_drawn_and_the_last_is_shown(
     assert len(jobs_of(Render)) < 20
 
 
+@pytest.mark.slow
 def test_that_a_coarse_picture_is_shown_only_where_the_fine_one_takes_a_while(
     qtbot: QtBot, preview: PreviewPanel, opened: Session, engine: fakes.FakeEngine, idle: Callable[[], None]
 ) -> None:

@@ -159,6 +159,7 @@ def test_that_a_baseline_that_fails_brings_the_dialog_back(
         qtbot.mouseClick(dialog.export_button, Qt.MouseButton.LeftButton)
 
 
+@pytest.mark.slow
 def test_that_the_window_offers_both_where_there_is_a_photograph(
     qtbot: QtBot, encoded: Session, client: Client
 ) -> None:

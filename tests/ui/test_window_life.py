@@ -91,6 +91,7 @@ sys.exit(app.run())
 """
 
 
+@pytest.mark.slow
 def test_that_nothing_heavy_loads_before_the_window_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     done = subprocess.run(
@@ -137,6 +138,7 @@ def test_that_garbage_is_collected_on_the_windows_thread_alone(monkeypatch: pyte
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_that_a_display_that_does_not_answer_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QT_QPA_PLATFORM", "no-such-platform")
     program = [sys.executable, "-m", "facelab"]
@@ -161,6 +163,7 @@ def test_that_a_window_for_a_picture_has_the_first_layout_and_leaves_the_persons
     assert MainWindow.layout_file().read_text("utf-8") == kept
 
 
+@pytest.mark.slow
 def test_that_the_layout_is_remembered_and_reset(
     qtbot: QtBot, window: MainWindow, session: Session, client: Client
 ) -> None:
