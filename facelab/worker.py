@@ -33,9 +33,8 @@ from facelab.jobs import Answer, Engine, Images, Job, Progress
 log = logging.getLogger(__name__)
 
 ROUND = 0.1  # seconds for all lanes together before a longer job gets its turn
-SHARE = (
-    0.4  # of the time that the lanes and the long job take together, which that has while somebody drags without pause
-)
+# Of the time that the lanes and the long job take together, what that has while somebody drags without pause.
+SHARE = 0.4
 PROGRESS = 0.05  # seconds between two progress messages of one job
 IDLE = 20.0  # seconds without work before the engine is asked to give memory back
 SIDE_THREADS = 2  # a download and a photograph do not wait for one another
