@@ -36,11 +36,31 @@ def fastest_precision() -> torch.dtype:
     return torch.bfloat16 if times[torch.bfloat16] < 0.8 * times[torch.float32] else torch.float32
 
 
+def _along_rows(per_channel: Tensor, x: Tensor) -> Tensor:
+    """Numbers per channel [N or 1, C] -> [N or 1, 1, W * C], to go with the rows [N, H, W * C] of a channels-last map x.
+
+    Broadcast as [N, C, 1, 1] they would be read anew for every pixel, in runs of C numbers: too short for vectors.
+    """
+    return per_channel.to(x.dtype).repeat(1, x.shape[3])[:, None]
+
+
+def _rows(x: Tensor) -> Tensor:
+    """The rows of a channels-last map [N, C, H, W], as a view: [N, H, W * C]."""
+    n, channels, height, width = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n, height, width * channels)
+
+
+def _map(rows: Tensor, channels: int) -> Tensor:
+    """Rows [N, H, W * C] -> the map [N, C, H, W], channels last, as a view."""
+    n, height, _ = rows.shape
+    return rows.reshape(n, height, -1, channels).permute(0, 3, 1, 2)
+
+
 def _convolve(layer: StyledConv, x: Tensor, w: Tensor, fir: Tensor) -> Tensor:
     styles = layer.affine(w)  # [N, I]
     # The gain of the activation moves in front of it: leaky ReLU is positively homogeneous.
     demodulation = _GAIN * (styles.square() @ layer.weight.square().sum([2, 3]).t() + 1e-8).rsqrt()  # [N, O]
-    x = x * styles.to(x.dtype)[:, :, None, None]
+    x = _map(_rows(x) * _along_rows(styles, x), x.shape[1])
     weight = layer.weight.to(x.dtype)
     if layer.up:
         x = functional.conv_transpose2d(x, weight.transpose(0, 1).contiguous(memory_format=_LAST), stride=2)
@@ -48,8 +68,9 @@ def _convolve(layer: StyledConv, x: Tensor, w: Tensor, fir: Tensor) -> Tensor:
         x = functional.conv2d(x, kernel, padding=1, groups=x.shape[1])
     else:
         x = functional.conv2d(x, weight.contiguous(memory_format=_LAST), padding=1)
-    bias = (_GAIN * layer.bias).to(x.dtype)[None, :, None, None]
-    return functional.leaky_relu(torch.addcmul(bias, x, demodulation.to(x.dtype)[:, :, None, None]), 0.2)
+    bias = _along_rows(_GAIN * layer.bias[None], x)
+    rows = _rows(x) * _along_rows(demodulation, x) + bias
+    return _map(functional.leaky_relu(rows, 0.2), x.shape[1])
 
 
 def _to_rgb(layer: ToRGB, x: Tensor, w: Tensor) -> Tensor:
