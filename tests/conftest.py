@@ -18,6 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+USER_FOLDERS = "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Checkpoint fixtures and portraits that are not the project's to ship."""
@@ -38,8 +41,23 @@ def no_thread_outlives_its_test() -> Iterator[None]:
     assert not left, f"threads left running: {left}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def session_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Settings, data and caches of the person who runs the tests are never touched, by fixtures of whole modules neither.
+
+    The cache is one for all tests: it holds which forms of a convolution were found fastest, and pictures that are to be
+    equal to the last digit are drawn with the same forms.
+    """
+    folder = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in USER_FOLDERS:
+            patch.setenv(name, str(folder / name.lower()))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_user_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings, data and caches of the person who runs the tests are never touched."""
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    """Each test has settings and data of its own."""
+    for name in USER_FOLDERS:
+        if name != "XDG_CACHE_HOME":
+            monkeypatch.setenv(name, str(tmp_path / name.lower()))

@@ -129,7 +129,9 @@ class Renderer:
         Blocks whose input is still known from an earlier picture are left out. Between two items the caller's torch
         mode is the caller's own: no context is left open over a yield.
         """
-        ws = ws.to(self.device, torch.float32)
+        # A copy: products round differently with the order and the alignment of their input in memory (MKL), and equal codes are
+        # to give equal pictures.
+        ws = ws.to(self.device, torch.float32, copy=True, memory_format=torch.contiguous_format)
         transform = None if transform is None else transform.to(self.device)
         prepared = self._prepared
         if prepared is None or (isinstance(prepared, PreparedStyleGAN2) and transform is not None):

@@ -12,6 +12,11 @@ import pytest
 from facelab.engine import trials, winograd
 from facelab.engine.winograd import Form
 
+@pytest.fixture(autouse=True)
+def nothing_found_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 SHAPE = (64, 64, 32, False, 1)
 
 
