@@ -12,6 +12,7 @@ import pytest
 from facelab.engine import trials, winograd
 from facelab.engine.winograd import Form
 
+
 @pytest.fixture(autouse=True)
 def nothing_found_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
