@@ -169,7 +169,9 @@ def _window(
 
 
 def _engine(chosen: Settings) -> Engine:
-    # On the worker's thread: torch loads here, while the window is already on screen.
+    # On the worker's thread: what takes long to load loads here, while the window is already on screen. The plot comes first:
+    # with a generator there may be curves to draw. Loading it makes no QObject, which would belong to this thread.
+    importlib.import_module("facelab.ui.plot")
     import torch
 
     from facelab.engine.engine import TorchEngine
@@ -197,8 +199,7 @@ def _project(chosen: Settings) -> tuple[Project, list[str]]:
 
 
 def _start(window: MainWindow, files: Sequence[Path] = ()) -> None:
-    """Load what the first picture of the window did without, then a generator, then the files."""
-    importlib.import_module("facelab.ui.plot")
+    """Load what the first picture of the window did without: a generator, then the files."""
     window.start()
     window.open_files(files)
 

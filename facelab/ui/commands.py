@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
-from PySide6.QtGui import QAction, QColor, QKeyEvent, QKeySequence, QPainter
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QAction, QColor, QFont, QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QGridLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
@@ -26,9 +24,10 @@ from PySide6.QtWidgets import (
 )
 
 from facelab.ui import theme
-from facelab.ui.widgets import heading, keys_text, plain_text, quiet
+from facelab.ui.widgets import keys_text, plain_text
 
 COLUMNS = 3  # of the sheet of shortcuts
+GAP = 4  # px, between its lines
 WIDEST = (150, 210)  # px, of the keys and of what they do; longer texts are wrapped
 
 
@@ -199,26 +198,7 @@ class ShortcutSheet(QDialog):
         side_by_side = QHBoxLayout(content)
         side_by_side.setSpacing(4 * theme.GRID)
         for names in balanced({name: 2 + sum(map(self._lines, rows)) for name, rows in groups.items()}, COLUMNS):
-            grid = QGridLayout()
-            grid.setHorizontalSpacing(2 * theme.GRID)
-            grid.setVerticalSpacing(4)
-            line = 0
-            for name in names:
-                title = heading(name)
-                title.setContentsMargins(0, theme.GRID if line else 0, 0, 0)
-                grid.addWidget(title, line, 0, 1, 2)
-                for keys, what in groups[name]:
-                    line += 1
-                    for place, label in enumerate((quiet(keys, wrap=True), QLabel(what, wordWrap=True))):
-                        label.setAlignment(Qt.AlignmentFlag.AlignTop)
-                        label.setMinimumWidth(
-                            min(label.fontMetrics().horizontalAdvance(label.text()) + 2, WIDEST[place])
-                        )
-                        grid.addWidget(label, line, place)
-                line += 1
-            grid.setRowStretch(line, 1)
-            grid.setColumnStretch(1, 1)
-            side_by_side.addLayout(grid)
+            side_by_side.addWidget(_Keys({name: groups[name] for name in names}), 0, Qt.AlignmentFlag.AlignTop)
         area = QScrollArea()
         area.setWidget(content)
         area.setWidgetResizable(True)
@@ -239,6 +219,51 @@ class ShortcutSheet(QDialog):
         return max(
             -(-self.fontMetrics().horizontalAdvance(text) // most) for text, most in zip(row, WIDEST, strict=True)
         )
+
+
+class _Keys(QWidget):
+    """A column of the sheet, painted: to make a label for each of two hundred texts takes longer than the window may wait."""
+
+    def __init__(self, groups: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+        super().__init__()
+        self.ensurePolished()
+        measure, wrap = self.fontMetrics(), Qt.TextFlag.TextWordWrap
+        texts = zip(*(row for rows in groups.values() for row in rows), strict=True)
+        keys, what = (
+            min(max(measure.horizontalAdvance(text) + 2 for text in column), most)
+            for column, most in zip(texts, WIDEST, strict=True)
+        )
+        self._headings: list[tuple[QRect, str]] = []
+        self._rows: list[tuple[QRect, str, QRect, str]] = []
+        left, y = keys + 2 * theme.GRID, 0
+        for name, rows in groups.items():
+            y += theme.GRID if y else 0
+            self._headings.append((QRect(0, y, left + what, measure.height()), name))
+            y += measure.height() + GAP
+            for pair in rows:
+                high = max(
+                    measure.boundingRect(QRect(0, 0, wide, 0), int(wrap), text).height()
+                    for wide, text in zip((keys, what), pair, strict=True)
+                )
+                self._rows.append((QRect(0, y, keys, high), pair[0], QRect(left, y, what, high), pair[1]))
+                y += high + GAP
+        self.setFixedSize(left + what, y)
+        said = [[name, *(f"{keys}: {what}" for keys, what in rows)] for name, rows in groups.items()]
+        self.setAccessibleName("\n".join(line for lines in said for line in lines))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        c, painter, wrap = theme.colours(), QPainter(self), int(Qt.TextFlag.TextWordWrap)
+        for keys_at, keys, what_at, what in self._rows:
+            painter.setPen(QColor(c.quiet))
+            painter.drawText(keys_at, wrap, keys)
+            painter.setPen(QColor(c.text))
+            painter.drawText(what_at, wrap, what)
+        font = self.font()
+        font.setWeight(QFont.Weight.DemiBold)
+        painter.setFont(font)
+        for at, name in self._headings:
+            painter.drawText(at, 0, name)
+        painter.end()
 
 
 def balanced(lengths: Mapping[str, int], columns: int) -> list[list[str]]:

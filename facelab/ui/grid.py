@@ -53,6 +53,7 @@ SECONDS = 0.12  # that one job of small pictures may take, so that others come t
 MOST_AT_ONCE = 16
 KEPT_BYTES = 48 << 20  # of pictures that were drawn
 KEPT = 1500  # pixmaps of a grid
+MADE_UP = 32  # faces at a stretch
 PAGE = 240  # rows that an endless grid grows by
 NAME = 20  # px, the line below a face
 PAD = 4  # px, around a face
@@ -208,6 +209,17 @@ class FaceModel(QAbstractListModel):
                 self._recipes.popitem(last=False)
         return self._recipes[row]
 
+    def known(self, row: int) -> Recipe | None:
+        """The face at a place, if it was asked for before: to make up all that are painted would take too long."""
+        return self._recipes.get(row)
+
+    def make_up(self, rows: Iterable[int]) -> bool:
+        """Make up the faces at these places, at most `MADE_UP` new ones; whether all are known now."""
+        new = [row for row in rows if row not in self._recipes]
+        for row in new[:MADE_UP]:
+            self.recipe(row)
+        return len(new) <= MADE_UP
+
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else self._rows
 
@@ -237,7 +249,7 @@ class FaceModel(QAbstractListModel):
 
     def _pixmap(self, row: int) -> QPixmap | None:
         """The picture of a place; the one before it while the new one is being drawn."""
-        recipe, kept = self.recipe(row), self._pixmaps.get(row)
+        recipe, kept = self.known(row), self._pixmaps.get(row)
         if recipe is None or (kept is not None and kept[0] == recipe.digest):
             return None if kept is None else kept[1]
         pixels = self._drawer.pixels(recipe)
@@ -289,7 +301,7 @@ class _Delegate(QStyledItemDelegate):
             painter.setClipPath(clip)
             painter.drawPixmap(picture, pixmap, QRectF(pixmap.rect()))
             painter.restore()
-        here = self._grid.is_current(cast(Recipe | None, index.data(FACE)))
+        here = self._grid.is_current(self._grid.faces.known(index.row()))
         focused = bool(state & QStyle.StateFlag.State_HasFocus)
         if here or focused or state & QStyle.StateFlag.State_MouseOver:
             painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -395,10 +407,14 @@ class FaceGrid(QListView):
             self._look.start()
 
     def _see(self) -> None:
-        """Have drawn what is in view."""
+        """Have drawn what is in view, from the top."""
         if self.isVisible() and self.resolution:
-            faces = [recipe for row in self.in_view() if (recipe := self.faces.recipe(row)) is not None]
+            rows = self.in_view()
+            if not self.faces.make_up(rows):
+                self._look.start()  # the others in a moment
+            faces = [recipe for row in rows if (recipe := self.faces.known(row)) is not None]
             self.drawer.want(faces, side_for(self.side * self.devicePixelRatioF(), self.resolution))
+            self.viewport().update()  # some of them may have been drawn before
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

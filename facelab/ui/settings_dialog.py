@@ -27,6 +27,8 @@ from facelab.ui.dialogs import ask_open
 from facelab.ui.session import Session
 from facelab.ui.widgets import MessageBar, Number, Whole, button, quiet
 
+SIZE = 520, 476  # px, of the largest page: it stays as it is when another is turned to
+
 
 class SettingsDialog(QDialog):
     """A page for each group, a control for each setting. What is changed holds at once."""
@@ -35,27 +37,15 @@ class SettingsDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Settings")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setMinimumWidth(520)
+        self.setMinimumSize(*SIZE)
         self._session = session
         self._show: dict[str, Callable[[Any], None]] = {}
         self.message = MessageBar()
-        pages = QTabWidget()
-        pages.setDocumentMode(True)
+        self.pages = QTabWidget()
+        self.pages.setDocumentMode(True)
         for group in GROUPS:
-            page = QWidget()
-            form = QFormLayout(page)
-            form.setContentsMargins(*(2 * theme.GRID,) * 4)
-            form.setHorizontalSpacing(2 * theme.GRID)
-            form.setVerticalSpacing(theme.GRID)
-            form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-            for spec in SPECS:
-                if spec.group == group:
-                    field = QVBoxLayout()
-                    field.setSpacing(2)
-                    field.addWidget(self._control(spec))
-                    field.addWidget(quiet(spec.help, wrap=True, small=True))
-                    form.addRow(spec.label, field)
-            pages.addTab(page, group)
+            self.pages.addTab(QWidget(), group)
+        self.pages.currentChanged.connect(self._fill)
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Close | QDialogButtonBox.StandardButton.RestoreDefaults
         )
@@ -67,9 +57,28 @@ class SettingsDialog(QDialog):
         column.setContentsMargins(*(2 * theme.GRID,) * 4)
         column.setSpacing(theme.GRID)
         column.addWidget(self.message)
-        column.addWidget(pages, 1)
+        column.addWidget(self.pages, 1)
         column.addWidget(buttons)
-        self._refresh(session.settings)
+        self._fill(0)
+
+    def _fill(self, number: int) -> None:
+        """Make a page when it is first shown: all at once would take longer than the window may wait."""
+        page = self.pages.widget(number)
+        if page is None or page.layout() is not None:
+            return
+        form = QFormLayout(page)
+        form.setContentsMargins(*(2 * theme.GRID,) * 4)
+        form.setHorizontalSpacing(2 * theme.GRID)
+        form.setVerticalSpacing(theme.GRID)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for spec in SPECS:
+            if spec.group == GROUPS[number]:
+                field = QVBoxLayout()
+                field.setSpacing(2)
+                field.addWidget(self._control(spec))
+                field.addWidget(quiet(spec.help, wrap=True, small=True))
+                form.addRow(spec.label, field)
+        self._refresh(self._session.settings)
 
     def _control(self, spec: Spec) -> QWidget:
         """The control for a setting, and in ``_show`` what shows a value in it."""

@@ -85,6 +85,8 @@ def apply(app: QApplication, theme: str) -> None:
     sheet = _sheet(_current)
     if app.styleSheet() == sheet:
         return  # any of this dresses every widget anew, which takes a while
+    # Off with the former one first: over another, Qt dresses a widget once for itself and once more for each that it lies in.
+    app.setStyleSheet("")
     if app.style().objectName().lower() != "fusion":
         app.setStyle(QStyleFactory.create("Fusion"))
     font = QFont(app.font())

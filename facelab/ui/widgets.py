@@ -1055,6 +1055,10 @@ class Section(QWidget):
         self._folded = not folded
         self.set_folded(folded)
 
+    @property
+    def is_folded(self) -> bool:
+        return self._folded
+
     def _turn(self) -> None:
         self.set_folded(not self._folded)
 

@@ -123,7 +123,7 @@ def test_that_earlier_runs_are_offered_and_read_when_they_are_ticked(
         opened.project.add_losses(name, 0, {"total": np.geomspace(1, 0.1, 30).tolist()})
     panel = LossPanel(opened, client)
     qtbot.addWidget(panel, before_close_func=lambda _: client.close())
-    assert panel.curves["new"].shown, "the newest is drawn at once"
+    qtbot.waitUntil(lambda: panel.curves["new"].shown)  # the newest is drawn by itself
     assert not panel.curves["old"].loaded
     row = panel._row("old")
     assert row is not None

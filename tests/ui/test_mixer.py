@@ -254,6 +254,7 @@ def test_that_psi_overall_by_layer_and_cutoff_become_the_recipes(mixer: MixerPan
     assert recipe().psi == (0.5,)
     mixer._cutoff.setValue(8)
     assert recipe().cutoff == 8
+    mixer._psi_fold.set_folded(False)
     assert [row.value for row in mixer._psi_rows] == [0.5] * 8 + [1.0] * 4
     mixer._psi_rows[0].number.setValue(-1.0)
     assert recipe().psi == (-1.0, *(0.5,) * 7, *(1.0,) * 4)
@@ -270,6 +271,7 @@ def test_that_noise_mode_seed_and_strength_become_the_recipes(mixer: MixerPanel,
     assert opened.state.recipe is not None
     noise = opened.state.recipe.noise
     assert (noise.mode, noise.seed, noise.strength) == ("seed", 12, (0.5,))
+    mixer._strength_fold.set_folded(False)
     mixer._strength_rows[2].number.setValue(2.0)
     assert opened.state.recipe.noise.strength == (0.5, 0.5, 2.0, *(0.5,) * 8)
 

@@ -392,12 +392,13 @@ class GalleryPanel(FacesPanel):
         if not other and (now == self._around or now in self._near_recipes()):
             return  # a neighbour that was taken leaves the others where they are
         self._around = now
-        start = np.random.RandomState(self._draw_seed).randint(2**31 - NEIGHBOURS)
         info = self.session.generator
         assert info is not None
-        label = self.session.label
-        seeds = [Recipe.of(Code.from_seed(int(start) + i, info.z_dim, info.sha256, label)) for i in range(NEIGHBOURS)]
-        ticket = self.submit(Resolve(recipes=(now, *seeds)))
+        drawn = np.random.RandomState(self._draw_seed).randn(NEIGHBOURS, info.z_dim).astype(np.float32)
+        others = [
+            Recipe.of(Code(array=z, space="z", generator=info.sha256, label=self.session.label)) for z in drawn
+        ]  # fmt: skip
+        ticket = self.submit(Resolve(recipes=(now, *others)))
         ticket.answered.connect(partial(self._neighbours_resolved, now))
 
     def _neighbours_resolved(self, around: Recipe, answer: Answer) -> None:

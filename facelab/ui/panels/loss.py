@@ -270,7 +270,9 @@ class LossPanel(Panel):
             if row.steps_done and row.id not in self.curves:
                 self._add(Curve(row.id, row.name, len(self.curves)), row.best)
         if self.curves and not any(c.shown for c in self.curves.values()):
-            self.legend.item(0).setCheckState(Qt.CheckState.Checked)  # the newest that has steps
+            QTimer.singleShot(
+                0, self, partial(self._tick_soon, self.legend.item(0).data(ROW))
+            )  # the newest that has steps
         self._show_page()
 
     def _generator_changed(self, _: object) -> None:
@@ -363,8 +365,13 @@ class LossPanel(Panel):
         self._tickets[ticket] = job.run
         ticket.answered.connect(self._answered)
         ticket.closed.connect(self._closed)
-        QTimer.singleShot(0, self, partial(self._tick, job.run))  # the first plot takes a while to make
+        QTimer.singleShot(0, self, partial(self._tick_soon, job.run))
         self._show_page()
+
+    def _tick_soon(self, run: str) -> None:
+        """Tick a run, with the plot there already: to make that, and what draws in it, at once would take too long."""
+        _ = self.plot
+        QTimer.singleShot(0, self, partial(self._tick, run))
 
     def _tick(self, run: str) -> None:
         row = self._row(run)

@@ -184,8 +184,7 @@ class MixerPanel(Panel):
             return
         if self._built_for != g.sha256:
             self._built_for = g.sha256
-            self._build_psi_rows(g)
-            self._build_strength_rows(g)
+            self._drop_layers(g)
             self._build_rows(g)
             for name in self._folds:
                 self._show_fold(name, g)
@@ -612,11 +611,19 @@ class MixerPanel(Panel):
         self._truncation.body.addWidget(self._psi)
         self._truncation.body.addLayout(row)
         self._truncation.body.addWidget(self._psi_fold)
+        self._psi_fold.folded.connect(lambda _: self._changed(self.session.state))
         self._column.addWidget(self._truncation)
 
+    def _drop_layers(self, g: GeneratorInfo) -> None:
+        """Another generator has other layers; the rows that each has here are made when they are unfolded."""
+        for fold, rows in ((self._psi_fold, self._psi_rows), (self._strength_fold, self._strength_rows)):
+            _empty(fold.body)
+            rows.clear()
+        self._cutoff.blockSignals(True)
+        self._cutoff.setRange(0, g.num_ws - 1)
+        self._cutoff.blockSignals(False)
+
     def _build_psi_rows(self, g: GeneratorInfo) -> None:
-        _empty(self._psi_fold.body)
-        self._psi_rows = []
         for layer, info in enumerate(g.layers):
             row = ValueSlider(
                 f"Truncation psi, layer {layer}", -1.0, 2.0, 1.0, label=f"{layer} · {info.resolution} px", label_width=LABEL,
@@ -625,14 +632,13 @@ class MixerPanel(Panel):
             self._wire(row, partial(self._layer_psi_moved, layer))
             self._psi_fold.body.addWidget(row)
             self._psi_rows.append(row)
-        self._cutoff.blockSignals(True)
-        self._cutoff.setRange(0, g.num_ws - 1)
-        self._cutoff.blockSignals(False)
 
     def _show_truncation(self, recipe: Recipe, g: GeneratorInfo) -> None:
         by_layer = psi_by_layer(recipe.psi, g.num_ws, recipe.cutoff)
         self._psi.set_value(recipe.psi[0] if len(recipe.psi) == 1 else float(by_layer.mean()))
-        for row, value in zip(self._psi_rows, by_layer, strict=True):
+        if not self._psi_fold.is_folded and not self._psi_rows:
+            self._build_psi_rows(g)
+        for row, value in zip(self._psi_rows, by_layer, strict=False):
             row.set_value(float(value))
         self._cutoff.blockSignals(True)
         self._cutoff.setValue(recipe.cutoff if recipe.cutoff is not None and recipe.cutoff < g.num_ws else 0)
@@ -697,13 +703,12 @@ class MixerPanel(Panel):
         controls.addLayout(row)
         controls.addWidget(self._strength)
         controls.addWidget(self._strength_fold)
+        self._strength_fold.folded.connect(lambda _: self._changed(self.session.state))
         self._noise.body.addWidget(self._noise_note)
         self._noise.body.addWidget(self._noise_controls)
         self._column.addWidget(self._noise)
 
     def _build_strength_rows(self, g: GeneratorInfo) -> None:
-        _empty(self._strength_fold.body)
-        self._strength_rows = []
         for index, (side, _) in enumerate(g.noise_shapes):
             row = ValueSlider(
                 f"Noise strength, map {index}", 0.0, 2.0, 1.0, label=f"{index} · {side} px", label_width=LABEL,
@@ -733,6 +738,8 @@ class MixerPanel(Panel):
         self._noise_seed.setVisible(noise.mode == "seed")
         self._strength.setEnabled(noise.mode != "none")
         self._strength.set_value(float(np.mean(noise.strength)))
+        if not self._strength_fold.is_folded and not self._strength_rows:
+            self._build_strength_rows(g)
         for index, row in enumerate(self._strength_rows):
             row.set_value(noise.strength[index] if index < len(noise.strength) else noise.strength[-1])
             row.setEnabled(noise.mode != "none")
