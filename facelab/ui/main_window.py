@@ -1311,7 +1311,7 @@ facelab is free software under the **Apache License 2.0**.
 
 The libraries that it uses keep their own licences: Qt and PySide6 (LGPL 3), PyTorch (BSD), NumPy and SciPy (BSD),
 scikit-learn (BSD), OpenCV (Apache 2.0), dlib (Boost), Pillow (MIT-CMU), safetensors (Apache 2.0), PyAV with FFmpeg (BSD, LGPL),
-pyqtgraph (MIT), superqt (BSD), platformdirs (MIT).
+pyqtgraph (MIT), platformdirs (MIT).
 
 Two things carry terms of their own:
 
