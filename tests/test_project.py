@@ -23,6 +23,7 @@ from facelab.errors import BadArgument, FacelabError, ProjectError
 from facelab.latent.code import Code, Direction
 from facelab.latent.recipe import Applied, Noise, Recipe
 from facelab.project import Project
+from facelab.store import schema
 
 GENERATOR = "ab" * 32
 PNG = b"\x89PNG not decoded here"
@@ -391,7 +392,7 @@ def test_that_a_project_that_could_not_be_made_leaves_nothing(tmp_path: Path, mo
         db.execute("PRAGMA max_page_count = 1")
         db.execute("CREATE TABLE t (x)")
 
-    monkeypatch.setattr(module, "MIGRATIONS", ((1000, full),))
+    monkeypatch.setattr(schema, "MIGRATIONS", ((1000, full),))
     assert "disk is full" in refused(tmp_path / "x.facelab")
     assert list(tmp_path.iterdir()) == []
 
@@ -671,7 +672,7 @@ def _mood(db: sqlite3.Connection) -> None:
 def test_that_an_older_project_is_brought_to_today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.facelab"
     face = make(path)
-    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (1999, _mood)))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (1999, _mood)))
     for _ in range(2):
         with Project.open(path) as p:
             assert p.recipe(face) == recipe()
@@ -690,7 +691,7 @@ def test_that_a_failed_migration_leaves_the_project_as_it_was(tmp_path: Path, mo
         db.execute("SELECT nothing FROM nowhere")
 
     with monkeypatch.context() as m:
-        m.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (1999, broken)))
+        m.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (1999, broken)))
         assert "cannot open" in refused(path)
     with Project.open(path) as p:
         assert p.recipe(face) == recipe()
@@ -700,8 +701,8 @@ def test_that_a_major_migration_leaves_a_backup(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "x.facelab"
     face = make(path)
     with monkeypatch.context() as m:
-        m.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, (2000, _mood)))
-        m.setattr(module, "MAJOR", 2)
+        m.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (2000, _mood)))
+        m.setattr(schema, "MAJOR", 2)
         Project.open(path).close()
     assert "update facelab" in refused(path)
     with Project.open(tmp_path / "x.v1.facelab") as p:
@@ -748,4 +749,4 @@ def test_that_the_page_of_formats_describes_every_table_and_column() -> None:
         if len(cells) > 4 and (names := re.findall(r"`([a-z0-9_]+)`", cells[2])):
             table = (re.findall(r"`(\w+)`", cells[1]) or [table])[0]
             described.setdefault(table, set()).update(names)
-    assert described == module._expected(module.MIGRATIONS[-1][0])
+    assert described == schema.expected(schema.MIGRATIONS[-1][0])
