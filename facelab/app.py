@@ -101,7 +101,7 @@ def screenshot(path: Path, files: Sequence[Path] = (), *, size: QSize = SIZE, se
         _start(window)
         wait_until_idle(window, seconds)
         for file in files:
-            window.open_files([file])
+            window.intake.open([file])
             wait_until_idle(window, seconds)
         done = window.grab().save(str(path), "PNG")
     for suffix in (".facelab", ".facelab-wal", ".facelab-shm"):
@@ -201,7 +201,7 @@ def _project(chosen: Settings) -> tuple[Project, list[str]]:
 def _start(window: MainWindow, files: Sequence[Path] = ()) -> None:
     """Load what the first picture of the window did without: a generator, then the files."""
     window.start()
-    window.open_files(files)
+    window.intake.open(files)
 
 
 class _FirstPaint(QObject):

@@ -112,7 +112,7 @@ def main() -> int:
             told(f"gallery, {name}", lambda name=name: gallery.show_page(name))
         for kind in window.docks:
             told(f"dock {kind.title}", lambda kind=kind: window.show_panel(kind))
-        window._reset_layout()
+        window.reset_layout.trigger()
         window.show_panel(EncodePanel)
         spin(500)
         told("a photograph", encode._try_sample, until(lambda: encode.item is not None and encode.item.ready))

@@ -293,7 +293,7 @@ class Visit:
 
     def dropped(self, *paths: Path) -> None:
         """Files come as if they were dropped on the window; what was wrong with them is shown."""
-        self.window.open_files(paths)
+        self.window.intake.open(paths)
         settle(self.window)
 
     def library(self) -> None:
@@ -437,7 +437,7 @@ class Visit:
             self.dialog(name)
         window.panel(TablePanel)._export()
         self.dialog("export-table")
-        window._ask_fetch("https://example.org/pictures/face.jpg")
+        window.intake.ask_fetch("https://example.org/pictures/face.jpg")
         self.dialog("fetch-picture")
 
     def messages(self) -> None:

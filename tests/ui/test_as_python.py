@@ -30,7 +30,7 @@ def window(
     idle()
     yield made
     idle()
-    made._measure.stop()
+    made.status_line.stop()
     made.deleteLater()
 
 

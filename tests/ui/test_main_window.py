@@ -115,7 +115,7 @@ def window(
     session.clock = time.monotonic
     session.open_project(Project.open(tmp_path / "library.facelab"))
     if session.generator is None or session.generator.sha256 != fakes.SHA:
-        shared.open_generator(None)
+        shared.generators.open(None)
         qtbot.waitUntil(lambda: session.generator is not None and session.generator.sha256 == fakes.SHA, timeout=20_000)
     assert session.generator is not None
     session._show(session._start(session.generator))
@@ -155,7 +155,7 @@ def test_that_the_engine_is_told_where_tunings_lie_before_a_generator_opens(
     qtbot: QtBot, window: MainWindow, engine: fakes.FakeEngine
 ) -> None:
     engine.done.clear()
-    window.open_generator(None)
+    window.generators.open(None)
     qtbot.waitUntil(lambda: any(isinstance(job, jobs.OpenGenerator) for job in engine.done), timeout=5000)
     told = next(job for job in engine.done if isinstance(job, jobs.UseTunings | jobs.OpenGenerator))
     assert isinstance(told, jobs.UseTunings)
@@ -433,7 +433,7 @@ def test_that_a_generator_that_cannot_be_opened_leaves_the_one_that_is_open(
     window: MainWindow, session: Session, engine: fakes.FakeEngine, tmp_path: Path, idle: Idle
 ) -> None:
     engine.fail[jobs.OpenGenerator] = CheckpointError("bad.pkl is cut off; download it again")
-    window.open_generator(tmp_path / "bad.pkl")
+    window.generators.open(tmp_path / "bad.pkl")
     idle()
     assert window._messages.text == "Bad.pkl is cut off; download it again."
     assert session.generator is not None

@@ -19,6 +19,7 @@ from pytestqt.qtbot import QtBot
 from facelab import jobs
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.ui.layout import layout_file
 from facelab.ui.main_window import MainWindow
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.jobs import JobsPanel
@@ -152,15 +153,15 @@ def test_that_a_window_for_a_picture_has_the_first_layout_and_leaves_the_persons
     qtbot: QtBot, window: MainWindow, session: Session, client: Client
 ) -> None:
     window.docks[MixerPanel].close()
-    window._save_layout()
-    kept = MainWindow.layout_file().read_text("utf-8")
+    window.places.save()
+    kept = layout_file().read_text("utf-8")
     again = MainWindow(session, client, own_layout=False)
     qtbot.addWidget(again, before_close_func=lambda w: setattr(w, "_sure", True))
     again.show()
     assert not again.docks[MixerPanel].isHidden()
     again.docks[MixerPanel].close()
-    again._save_layout()
-    assert MainWindow.layout_file().read_text("utf-8") == kept
+    again.places.save()
+    assert layout_file().read_text("utf-8") == kept
 
 
 @pytest.mark.slow
@@ -169,8 +170,8 @@ def test_that_the_layout_is_remembered_and_reset(
 ) -> None:
     window.docks[MixerPanel].close()
     window.tabs.setCurrentWidget(window.panel(EncodePanel))
-    window._save_layout()
-    kept = json.loads(MainWindow.layout_file().read_text("utf-8"))
+    window.places.save()
+    kept = json.loads(layout_file().read_text("utf-8"))
     assert kept["version"] == 1
     again = MainWindow(session, client)
     qtbot.addWidget(again, before_close_func=lambda w: setattr(w, "_sure", True))
@@ -187,8 +188,8 @@ def test_that_the_layout_is_remembered_and_reset(
 def test_that_a_spoilt_layout_file_costs_the_layout_only(
     qtbot: QtBot, session: Session, client: Client, junk: str
 ) -> None:
-    MainWindow.layout_file().parent.mkdir(parents=True)
-    MainWindow.layout_file().write_text(junk)
+    layout_file().parent.mkdir(parents=True)
+    layout_file().write_text(junk)
     window = MainWindow(session, client)
     qtbot.addWidget(window)
     window.show()
