@@ -70,12 +70,14 @@ class Images(Answer):
         resolution: the side in pixels of what was computed; coarse ones come before ``final``.
         final: whether this is the resolution that was asked for.
         seconds: how long the generator took so far.
+        rough: whether a lower precision was used.
     """
 
     pixels: Pixels
     resolution: int
     final: bool = True
     seconds: float = 0.0
+    rough: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -385,6 +387,7 @@ class Render(Job):
     doing = "drawing"
     recipes: tuple[Recipe, ...]
     resolution: int | None = None  # stop at this size; None is the generator's own
+    rough: bool = False  # a lower precision may be used, where that is faster: while the person drags
     lane: str = "preview"  # of the waiting jobs in a lane, the newest wins
 
 

@@ -167,7 +167,7 @@ class FakeEngine:
         began = time.monotonic()
         for side in sorted({min(32, full), full}):
             pixels = np.stack([self._draw(r, side) for r in job.recipes])
-            yield jobs.Images(read_only(pixels), side, side == full, time.monotonic() - began)
+            yield jobs.Images(read_only(pixels), side, side == full, time.monotonic() - began, job.rough)
 
     def tiles(self, job: jobs.RenderTiles) -> Iterator[Answer | None]:
         for start in range(0, len(job.cells), 4):

@@ -199,11 +199,11 @@ class TorchEngine:
     # -- pictures ---------------------------------------------------------------------------------------------------
     @_run.register
     def _render(self, job: Render, cancel: threading.Event) -> Iterator[Answer | None]:
-        yield from self.draw(job.recipes, job.resolution, coarse=True)
+        yield from self.draw(job.recipes, job.resolution, coarse=True, rough=job.rough)
 
     @_run.register
     def _thumbnails(self, job: Thumbnails, cancel: threading.Event) -> Iterator[Answer | None]:
-        yield from self.draw(job.recipes, job.resolution, exact=True)
+        yield from self.draw(job.recipes, job.resolution, exact=True, rough=True)
 
     @_run.register
     def _resolve(self, job: Resolve, cancel: threading.Event) -> Iterator[Answer | None]:
@@ -244,7 +244,7 @@ class TorchEngine:
                 fresh = [cell for cell in cells if self._tiles.get((*name, cell, size)) is None]
                 codes = [plane.at(i * job.step, j * job.step) for i, j in fresh]
                 recipes = [template.change(sources=(c,)) for c in codes]
-                for images in self.draw(recipes, size, exact=size == side) if fresh else ():
+                for images in self.draw(recipes, size, exact=size == side, rough=True) if fresh else ():
                     if images is None:
                         yield None
                         continue
@@ -257,7 +257,13 @@ class TorchEngine:
         return Tiles(tuple(cells), read_only(np.stack([t for t in tiles if t is not None])), side)
 
     def draw(
-        self, recipes: Sequence[Recipe], resolution: int | None = None, *, coarse: bool = False, exact: bool = False
+        self,
+        recipes: Sequence[Recipe],
+        resolution: int | None = None,
+        *,
+        coarse: bool = False,
+        exact: bool = False,
+        rough: bool = False,
     ) -> Iterator[Images | None]:
         """Draw recipes, each with its own generator.
 
@@ -267,6 +273,7 @@ class TorchEngine:
             coarse: answer with coarse pictures on the way, where it takes long.
             exact: draw at the generator's own size, and bring the pictures to ``resolution`` (any one). A picture that
                 stops early costs less, but only looks like the whole one: later layers add to its colours.
+            rough: for the eye: a lower precision may be used (see ``Renderer.steps``).
 
         Yields:
             ``Images`` of all recipes in their order, the last one ``final``; None between the stages.
@@ -289,27 +296,30 @@ class TorchEngine:
             )
         side = sides.pop()
         previews = coarse and all(m.network.has_previews for m in models)
-        for pixels in self._drawing(batches, side, previews, exact):
+        for pixels in self._drawing(batches, side, previews, exact, rough):
             clock.stop()
             if pixels is None or (pixels.shape[1] < side and clock.spent < PATIENCE):
                 yield None
             else:
-                yield Images(read_only(pixels), pixels.shape[1], pixels.shape[1] == side, clock.spent)
+                lower = rough and any(model.renderer.rough_layers for model in models)
+                yield Images(read_only(pixels), pixels.shape[1], pixels.shape[1] == side, clock.spent, lower)
             clock.start()
 
-    def _drawing(self, batches: Sequence[_Batch], side: int, coarse: bool, exact: bool) -> Iterator[Pixels | None]:
+    def _drawing(
+        self, batches: Sequence[_Batch], side: int, coarse: bool, exact: bool, rough: bool
+    ) -> Iterator[Pixels | None]:
         """The pictures of all batches, coarse ones first when wanted; None between the stages."""
         if len(batches) == 1:
             ((places, model, ws, look),) = batches
             order = np.argsort(places)
-            for pixels in self._draw(model, ws, look, model.network.resolution if exact else side, coarse):
+            for pixels in self._draw(model, ws, look, model.network.resolution if exact else side, coarse, rough):
                 yield None if pixels is None else resized(pixels[order], side) if exact else pixels[order]
             return
         count = sum(len(places) for places, *_ in batches)
         for size in (COARSE, side) if coarse and side > 2 * COARSE else (side,):
             pictures = np.empty((count, size, size, 3), np.uint8)
             for places, model, ws, look in batches:
-                for pixels in self._draw(model, ws, look, model.network.resolution if exact else size, False):
+                for pixels in self._draw(model, ws, look, model.network.resolution if exact else size, False, rough):
                     if pixels is not None:
                         pictures[places] = resized(pixels, size)
                     yield None
@@ -334,9 +344,11 @@ class TorchEngine:
                 batches.append((part, model, np.stack([codes[i] for i in part]), look))
         return batches
 
-    def _draw(self, model: Model, ws: Floats, look: Look, side: int, coarse: bool) -> Iterator[Pixels | None]:
+    def _draw(
+        self, model: Model, ws: Floats, look: Look, side: int, coarse: bool, rough: bool
+    ) -> Iterator[Pixels | None]:
         """Draw one batch; the last item is the whole pictures, earlier ones are coarse or None."""
-        for picture in model.draw(ws, look, side):
+        for picture in model.draw(ws, look, side, rough=rough):
             size = 0 if picture is None else picture.shape[-1]
             shown = size == side or (coarse and size >= COARSE)
             yield to_pixels(picture) if picture is not None and shown else None

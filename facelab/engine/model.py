@@ -339,8 +339,8 @@ class Model:
         return NoiseMaps(mixed)
 
     # -- pictures ---------------------------------------------------------------------------------------------------
-    def draw(self, ws: Floats, look: Look, side: int) -> Iterator[Tensor | None]:
-        """Draw codes [N, L, C] in one batch, halved when it does not fit in memory.
+    def draw(self, ws: Floats, look: Look, side: int, *, rough: bool = False) -> Iterator[Tensor | None]:
+        """Draw codes [N, L, C] in one batch, halved when it does not fit in memory; ``rough`` as of ``Renderer.steps``.
 
         Yields:
             A picture [N, channels, r, r] of each block that gives one, coarse to fine, else None; the last is the result.
@@ -355,6 +355,7 @@ class Model:
                 noise_strength=look.strength[0] if len(look.strength) == 1 else look.strength,
                 transform=None if look.transform is None else torch.tensor(look.transform).reshape(3, 3),
                 resolution=side,
+                rough=rough,
             )
             for _, picture in steps:
                 yield picture
@@ -370,7 +371,7 @@ class Model:
             )
         halves = []
         for half in np.array_split(ws, 2):
-            for picture in self.draw(half, look, side):
+            for picture in self.draw(half, look, side, rough=rough):
                 if picture is not None and picture.shape[-1] == side:
                     halves.append(picture)
                 yield None

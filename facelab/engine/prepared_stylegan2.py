@@ -8,13 +8,16 @@ What makes it fast, each measured against the plain network:
 - Noise, bias, activation, clamp and the 1x1 convolution to RGB run on one strip of rows while it is in the cache.
 - The gain of the activation is folded into bias, noise and demodulation: a leaky ReLU is positively homogeneous. The
   clamp stays where it was.
+- A rough picture's convolutions multiply bfloat16 numbers where that was tried and found to pay; all else stays float32.
 
 Source of the network: Karras et al. 2020 (arXiv:1912.04958).
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facelab.engine import bfloat16, trials
 from facelab.engine.prefix import Entry, PrefixCache
 from facelab.engine.winograd import Convolution, Weight, convolve
 from facelab.nets.ops import Dense, fir_filter, upsample2d
@@ -31,6 +35,7 @@ _LAST = torch.channels_last
 _STRIP = 1 << 20  # bytes: half to one megabyte is best for the second-level cache, four lose half of the gain
 _ALWAYS_KEPT = 256  # px: larger maps are only kept where the person is at work
 _SLOPE = 0.2
+ROUGH_PSNR = 45.0  # dB: what rough pictures have to reach
 
 
 @dataclass
@@ -66,10 +71,12 @@ class Conv:
         side = self.size // 2 if self.up else self.size
         self.tiles = Weight.where_it_pays(weight, side + self.up, up=self.up)
         self._back: Callable[[Tensor], Tensor] | None = None
+        self._rough: bfloat16.Weight | None = None
         self._source = weight
         # A layer that goes through tiles keeps no second copy of its weights.
         self.weight = None if self.tiles is not None else self._layout(weight)
         self.scale_weight = 9 * self.outs < side * side
+        self._fir = fir
         self.fir = (fir.flip(0, 1) * 4)[None, None].repeat(self.outs, 1, 1, 1).contiguous(memory_format=_LAST)
 
     def _layout(self, weight: Tensor) -> Tensor:
@@ -78,14 +85,17 @@ class Conv:
     def demodulation(self, styles: Tensor) -> Tensor:  # [N, I] -> [N, O], the activation's gain included
         return torch.mm(styles.square(), self.squares).add_(1e-8).rsqrt_().mul_(self.gain)
 
-    def __call__(self, x: Tensor, w: Tensor, noise: Tensor | None, rgb: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def __call__(
+        self, x: Tensor, w: Tensor, noise: Tensor | None, rgb: Tensor | None, *, rough: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
         """Run it on x [N, I, h, w] with w [N, C] and noise [1 or N, 1, r, r] (gains included); x is left as it is.
 
-        With ``rgb`` [3, O] (batch 1) the 1x1 convolution to RGB is done strip by strip along; it comes as [1, 3, r, r].
+        With ``rgb`` [N, 3, O] the 1x1 convolution to RGB is done strip by strip along; it comes as [N, 3, r, r]. The
+        map of a ``rough`` layer comes in bfloat16, RGB never does.
         """
         styles = self.style(w)
         gains = self.demodulation(styles)
-        picture = None if rgb is None else x.new_empty(len(rgb), self.size * self.size)
+        picture = None if rgb is None else w.new_empty(len(x), rgb.shape[1], self.size * self.size)
 
         def finish(strip: Tensor, first: int, y: int, end: int) -> None:  # [n, rows, r, O]
             if noise is not None:
@@ -95,17 +105,28 @@ class Conv:
             if self.clamp is not None:
                 strip.clamp_(-self.clamp, self.clamp)
             if picture is not None and rgb is not None:
-                torch.mm(rgb, strip.view(-1, self.outs).t(), out=picture[:, y * self.size : end * self.size])
+                for sample, values in enumerate(strip, first):
+                    into = picture[sample, :, y * self.size : end * self.size]
+                    torch.mm(rgb[sample], values.view(-1, self.outs).t(), out=into)
 
-        if self.tiles is not None and not self.up:
-            x = convolve(x, self.tiles, styles=styles, gains=gains, bias=self.bias, finish=finish)
+        if rough:
+            if self._rough is None:
+                side = self.size // 2 if self.up else self.size
+                self._rough = bfloat16.Weight(self._source, self._fir * 4 if self.up else None, side)
+            x = bfloat16.convolve(x, self._rough, styles=styles, gains=gains, bias=self.bias, finish=finish)
+        elif self.tiles is not None and not self.up:
+            x = convolve(x.float(), self.tiles, styles=styles, gains=gains, bias=self.bias, finish=finish)
         else:
-            x = self._whole(x, styles, gains)
+            x = self._whole(x.float(), styles, gains)
             lines = x.permute(0, 2, 3, 1)
-            rows = max(1, _STRIP // (self.outs * self.size * 4 * len(x)))
+            rows = self._rows(len(x))
             for y in range(0, self.size, rows):
                 finish(lines[:, y : y + rows], 0, y, min(y + rows, self.size))
-        return x, None if picture is None else picture.view(1, -1, self.size, self.size)
+        return x, None if picture is None else picture.view(len(x), -1, self.size, self.size)
+
+    def _rows(self, count: int) -> int:
+        """Rows of ``count`` outputs that make a strip."""
+        return max(1, _STRIP // (self.outs * self.size * 4 * count))
 
     def _whole(self, x: Tensor, styles: Tensor, gains: Tensor) -> Tensor:
         """The convolution of the whole map, with the resampling filter behind it, gains and bias."""
@@ -194,7 +215,7 @@ class RGB:
 
     def _product(self, x: Tensor, w: Tensor) -> Tensor:
         count, channels, height, width = x.shape
-        flat = x.permute(0, 2, 3, 1).reshape(count, height * width, channels).transpose(1, 2)
+        flat = x.float().permute(0, 2, 3, 1).reshape(count, height * width, channels).transpose(1, 2)
         return torch.bmm(self.matrix(w), flat).view(count, -1, height, width)
 
 
@@ -248,6 +269,8 @@ class PreparedStyleGAN2:
             skip = source.skip.weight.detach() * (source.skip.weight_gain * math.sqrt(0.5)) if residual else None
             self.blocks.append(Block(size, convs, row, rgb, skip))
         self.const = network.block(4).const.detach()[None].contiguous(memory_format=_LAST)
+        self.rough_rows: frozenset[int] | None = None  # of the convs that a rough picture draws in bfloat16, once known
+        self._search: Iterator[None] | None = None
         self._last: list[bytes] = []
 
     @staticmethod
@@ -262,7 +285,7 @@ class PreparedStyleGAN2:
         return [conv.noise_gain for block in self.blocks for _, conv in block.convs]
 
     def steps(
-        self, ws: Tensor, noise: Sequence[Tensor | None], signature: Sequence[bytes], size: int
+        self, ws: Tensor, noise: Sequence[Tensor | None], signature: Sequence[bytes], size: int, *, rough: bool = False
     ) -> Iterator[tuple[int, Tensor | None]]:
         """Draw; like ``Network.steps`` of a checked call. A yield stands after each layer of the larger blocks too.
 
@@ -271,7 +294,15 @@ class PreparedStyleGAN2:
             noise: for each conv, [1 or N, 1, r, r] with all gains in, or None.
             signature: for each conv, bytes that tell its noise from another.
             size: where to stop.
+            rough: whether layers may be drawn in bfloat16, where that pays. The first time, that is found out.
         """
+        if rough and self.rough_rows is None:
+            if self._search is None:
+                self._search = self._find_rough(ws[:1], [None if m is None else m[:1] for m in noise])
+            for _ in self._search:  # where a newer request stopped it, that goes on with it
+                yield 4, None
+        rows = self.rough_rows if rough and self.rough_rows is not None else frozenset()
+        signature = [mine + b"rough" * (row in rows) for row, mine in enumerate(signature)]
         top = next(b.rgb_row for b in self.blocks if b.size == size)
         start, x, picture = 0, None, None
         keys: list[bytes] = []
@@ -309,9 +340,9 @@ class PreparedStyleGAN2:
                     self.cache.put(keys[row], Entry(x, below if first_of_block else picture))
                 last = number == len(block.convs) - 1
                 # The strip's RGB can be done along only where nothing is added to the map afterwards.
-                along = last and block.rgb is not None and block.skip is None and len(ws) == 1
-                rgb = block.rgb.matrix(ws[:, block.rgb_row])[0] if along and block.rgb is not None else None
-                x, done = conv(x, ws[:, row], noise[row], rgb)
+                along = last and block.rgb is not None and block.skip is None
+                rgb = block.rgb.matrix(ws[:, block.rgb_row]) if along and block.rgb is not None else None
+                x, done = conv(x, ws[:, row], noise[row], rgb, rough=row in rows)
                 if not last and block.size >= 256:
                     yield block.size, None
             if skip is not None:
@@ -324,6 +355,47 @@ class PreparedStyleGAN2:
             yield block.size, picture
             if block.size == size:
                 return
+
+    def _find_rough(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Iterator[None]:
+        """Draw a face both ways, layer by layer, and choose the layers that are faster in bfloat16: none where it shows."""
+        if any(block.skip is not None for block in self.blocks) or not bfloat16.pays():
+            self.rough_rows = frozenset()
+            return
+        digest = hashlib.blake2b(digest_size=8)
+        for block in self.blocks:
+            for _, conv in block.convs:
+                digest.update(conv.squares.cpu().numpy().tobytes())
+        question = f"layers in bfloat16, generator {digest.hexdigest()}, {torch.get_num_threads()} threads"
+        known = trials.recall(question)
+        rows = {row for block in self.blocks for row, _ in block.convs}
+        if known is not None and all(part.isdecimal() and int(part) in rows for part in known.split()):
+            self.rough_rows = frozenset(map(int, known.split()))
+            return
+        now = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+        maps = {True: self.const, False: self.const}  # rough, exact
+        pictures: dict[bool, Tensor | None] = dict.fromkeys(maps)
+        chosen = []
+        for block in self.blocks:
+            for row, conv in block.convs:
+                last = block.rgb if row == block.rgb_row - 1 else None
+                matrix = None if last is None else last.matrix(ws[:, block.rgb_row])
+                times = dict.fromkeys(maps, math.inf)
+                drawn: dict[bool, tuple[Tensor, Tensor | None]] = {}
+                for rough in (True, False, True, False):  # the first two touch new memory, and lay out weights
+                    start = now()
+                    drawn[rough] = conv(maps[rough], ws[:, row], noise[row], matrix, rough=rough)
+                    times[rough] = min(times[rough], now() - start)
+                    yield
+                for rough, (x, rgb) in drawn.items():
+                    maps[rough] = x
+                    if last is not None:
+                        pictures[rough] = last(x, ws[:, block.rgb_row], pictures[rough], rgb)
+                if times[True] * bfloat16.GAIN < times[False]:
+                    chosen.append(row)
+        one, other = (picture.clamp(-1, 1) for picture in pictures.values() if picture is not None)
+        near = float((one - other).square().mean()) <= 4 / 10 ** (ROUGH_PSNR / 10)
+        self.rough_rows = frozenset(chosen if near else ())
+        trials.keep(question, " ".join(map(str, sorted(self.rough_rows))))
 
     def differentiable(
         self, ws: Tensor, noise: Sequence[Tensor | None], size: int

@@ -123,8 +123,13 @@ class Renderer:
         noise_strength: float | Sequence[float] = 1.0,
         transform: Tensor | None = None,
         resolution: int | None = None,
+        rough: bool = False,
     ) -> Iterator[tuple[int, Tensor | None]]:
         """Draw block by block; arguments and what comes out as of ``Network.steps``, without gradients.
+
+        A ``rough`` picture is for the eye: layers may be drawn in bfloat16 where the processor is faster in that, and where
+        the picture was measured to come within 45 dB (PSNR, peak to peak 2) of the exact one. The first time that is tried,
+        with items without a picture between.
 
         Blocks whose input is still known from an earlier picture are left out. Between two items the caller's torch
         mode is the caller's own: no context is left open over a yield.
@@ -149,9 +154,9 @@ class Renderer:
                 with torch.inference_mode():
                     maps, signature = self._noise(noise, noise_strength, len(ws))
                 if len(ws) > 1 and early > _BATCH_UP_TO:
-                    run = self._one_by_one(ws, maps, signature, early)
+                    run = self._one_by_one(ws, maps, signature, early, rough)
                 else:
-                    run = prepared.steps(ws, maps, signature, early)
+                    run = prepared.steps(ws, maps, signature, early, rough=rough)
             run = _shrunk(run, size)
         try:
             while True:
@@ -171,9 +176,12 @@ class Renderer:
         noise_strength: float | Sequence[float] = 1.0,
         transform: Tensor | None = None,
         resolution: int | None = None,
+        rough: bool = False,
     ) -> Tensor:
         """The last picture of ``steps``: float32 [N, img_channels, r, r], about [-1, 1], not clipped."""
-        items = self.steps(ws, noise=noise, noise_strength=noise_strength, transform=transform, resolution=resolution)
+        items = self.steps(
+            ws, noise=noise, noise_strength=noise_strength, transform=transform, resolution=resolution, rough=rough
+        )
         *_, (_, picture) = items
         assert picture is not None, "the last block of a network always gives its picture"
         return picture
@@ -199,6 +207,12 @@ class Renderer:
         size = self._check(ws, resolution)
         maps, _ = self._noise(noise, noise_strength, len(ws), sign=False)
         yield from self._prepared.differentiable(ws, maps, size)
+
+    @property
+    def rough_layers(self) -> tuple[int, ...]:
+        """Which convolutions of a rough picture are in bfloat16; none before one was asked for."""
+        rows = self._prepared.rough_rows if isinstance(self._prepared, PreparedStyleGAN2) else None
+        return tuple(sorted(rows or ()))
 
     def trim(self) -> None:
         """Let go of what is only cached."""
@@ -242,14 +256,14 @@ class Renderer:
         return maps, signature
 
     def _one_by_one(
-        self, ws: Tensor, maps: list[Tensor | None], signature: list[bytes], size: int
+        self, ws: Tensor, maps: list[Tensor | None], signature: list[bytes], size: int, rough: bool
     ) -> Iterator[tuple[int, Tensor | None]]:
         """A batch of large pictures: the small blocks of all would only crowd one another out of the cache."""
         assert isinstance(self._prepared, PreparedStyleGAN2)
         pictures = []
         for index in range(len(ws)):
             mine = [None if m is None else m if len(m) == 1 else m[index : index + 1] for m in maps]
-            for block, picture in self._prepared.steps(ws[index : index + 1], mine, signature, size):
+            for block, picture in self._prepared.steps(ws[index : index + 1], mine, signature, size, rough=rough):
                 if block == size and picture is not None:
                     pictures.append(picture)
                     break

@@ -184,11 +184,11 @@ def fastest(ins: int, outs: int, length: int, up: bool, threads: int) -> Form:
 
 def _packs(ins: int, outs: int) -> bool:
     """Whether oneDNN's grouped convolution runs at full pace: its kernels take sixteen channels at a time."""
-    return ins % 16 == 0 and outs % 16 == 0 and _onednn()
+    return ins % 16 == 0 and outs % 16 == 0 and onednn()
 
 
 @functools.cache
-def _onednn() -> bool:
+def onednn() -> bool:
     """Whether torch offers oneDNN's convolution with weights that were laid out beforehand, and it computes what it should."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False

@@ -137,6 +137,7 @@ class Session(QObject):
         locks_changed: other layers of the current face are locked.
         settings_changed: the `Settings`, after `configure`.
         project_failed: a `ProjectError` of a write in the background; may be emitted on any thread.
+        drag_ended: what was dragged is let go.
         files_offered: paths were dropped or pasted somewhere; the window looks what they are.
     """
 
@@ -147,6 +148,7 @@ class Session(QObject):
     locks_changed = Signal()
     settings_changed = Signal(object)
     project_failed = Signal(object)
+    drag_ended = Signal()
     files_offered = Signal(object)
 
     def __init__(self, project: Project, settings: Settings | None = None, parent: QObject | None = None) -> None:
@@ -198,6 +200,12 @@ class Session(QObject):
 
     def end_drag(self) -> None:
         self._drag = None
+        self.drag_ended.emit()
+
+    @property
+    def dragging(self) -> bool:
+        """Whether something is being dragged: the face will change again at once."""
+        return self._drag is not None
 
     @contextlib.contextmanager
     def drag(self) -> Iterator[None]:

@@ -263,19 +263,39 @@ def one(clock: Clock, name: str, network: Network, limit: float) -> None:
             f"{100 * max(stages) / fast:.0f} %",
             "of a picture",
         )
-    if network.has_previews and network.resolution >= 128:
-        for size in (32, 64):
-            codes = torch.randn(100, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(2))
-            start = clock.now()
-            for batch in codes.split(8):
-                renderer.render(batch, resolution=size)
-            seconds = clock.now() - start
-            row(
-                f"{name}: 10 x 10 plane at {size} px",
-                f"{seconds:.2f} s",
-                f"{seconds / fast:.1f} pictures",
-                f"{100 / seconds:.0f} tiles/s",
+    precision = "float32"
+    if cached._prepared is not None and network.has_previews:
+        rough = renderer.render(ws, rough=True)
+        layers = len(renderer.rough_layers)
+        if layers:
+            precision = "bfloat16"
+            error = float((wanted.clamp(-1, 1) - rough.clamp(-1, 1)).double().square().mean())
+            exact, rough_seconds = clock.interleaved(
+                lambda: renderer.render(ws), lambda: renderer.render(ws, rough=True)
             )
+            row(
+                f"{name}: a rough picture",
+                f"{1e3 * rough_seconds:.1f} ms",
+                f"{exact / rough_seconds:.2f}x",
+                f"{10 * np.log10(4 / error):.0f} dB",
+                f"{layers} layers in bfloat16; what the window shows",
+            )
+    if network.has_previews and network.resolution >= 128:
+        codes = torch.randn(100, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(2))
+        for size in (32, 64):
+            for rough in (False, True) if precision != "float32" else (False,):
+                renderer.render(codes[:8], resolution=size, rough=rough)
+                start = clock.now()
+                for batch in codes.split(8):
+                    renderer.render(batch, resolution=size, rough=rough)
+                seconds = clock.now() - start
+                row(
+                    f"{name}: 10 x 10 plane at {size} px",
+                    f"{seconds:.2f} s",
+                    f"{seconds / fast:.1f} pictures",
+                    f"{100 / seconds:.0f} tiles/s",
+                    precision if rough else "float32",
+                )
     renderer.close()
 
 

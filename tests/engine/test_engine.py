@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from facelab import checkpoints, jobs, nets
+from facelab.engine import bfloat16, projection
 from facelab.engine import engine as module
-from facelab.engine import projection
 from facelab.engine.desk import Desk
 from facelab.engine.engine import TorchEngine
 from facelab.engine.losses import LOSSES
@@ -98,6 +98,12 @@ def opened(path: Path) -> np.ndarray:
 def refused(engine: TorchEngine, job: Job, error: type[FacelabError], words: str) -> None:
     with pytest.raises(error, match=words):
         answers(engine, job)
+
+
+@pytest.fixture(autouse=True)
+def exact_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn for the eye is compared with what is exported, so both as on a processor without fast bfloat16."""
+    monkeypatch.setattr(bfloat16, "pays", lambda: False)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facelab import checkpoints
+from facelab.engine import bfloat16, prepared_stylegan2, trials
 from facelab.engine.renderer import Renderer
 from facelab.errors import BadArgument
 from facelab.nets.network import Network
@@ -232,3 +233,86 @@ def test_that_a_device_whose_half_precision_pays_draws_with_it(monkeypatch: pyte
     half = renderer.render(ws)
     assert half.dtype == torch.float32
     assert 0 < float((half - full).abs().max()) < 0.5
+
+
+@pytest.fixture
+def rough_pays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """bfloat16 as if it were faster on this processor, in every layer."""
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        pytest.skip("oneDNN has no bfloat16 on this processor")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nothing was found before
+    monkeypatch.setattr(bfloat16, "pays", lambda: True)
+    monkeypatch.setattr(bfloat16, "GAIN", 0.0)
+
+
+def decibels(a: torch.Tensor, b: torch.Tensor) -> float:
+    return -10 * float(((a - b).square().mean() / (b.max() - b.min()).square()).log10())
+
+
+@pytest.mark.parametrize("clamp", [None, 1.0])
+@pytest.mark.parametrize("count", [1, 3])
+def test_that_a_rough_picture_is_near_and_spoils_no_exact_one(
+    rough_pays: None, clamp: float | None, count: int
+) -> None:
+    net = network(conv_clamp=clamp)
+    ws = codes(net, count)
+    renderer, fresh = Renderer(net), Renderer(net)
+    exact = fresh.render(ws)
+    rough = renderer.render(ws, rough=True)
+    assert rough.dtype == torch.float32
+    assert 45 < decibels(rough, exact) < 90
+    assert torch.equal(renderer.render(ws), exact)
+    for resolution in (16, 64):
+        near = renderer.render(ws, rough=True, resolution=resolution)
+        assert 45 < decibels(near, fresh.render(ws, resolution=resolution)) < 90
+
+
+@pytest.mark.parametrize("row", range(10))
+def test_that_what_a_rough_picture_keeps_serves_rough_pictures(rough_pays: None, row: int) -> None:
+    net = network()
+    renderer = Renderer(net)
+    ws = codes(net)
+    renderer.render(ws, rough=True)
+    ws[0, row] += 0.5
+    assert 45 < decibels(renderer.render(ws, rough=True), Renderer(net, cache_bytes=0).render(ws)) < 90
+
+
+def test_that_no_layer_is_rough_where_it_would_show(rough_pays: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared_stylegan2, "ROUGH_PSNR", 120.0)
+    net = network()
+    ws = codes(net)
+    assert torch.equal(Renderer(net).render(ws, rough=True), Renderer(net).render(ws))
+
+
+def test_that_no_layer_is_rough_where_the_processor_is_not_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bfloat16, "pays", lambda: False)
+    net = network()
+    ws = codes(net)
+    assert torch.equal(Renderer(net).render(ws, rough=True), Renderer(net).render(ws))
+
+
+def test_that_residual_networks_and_stylegan3_draw_exactly_when_asked_for_a_rough_picture(rough_pays: None) -> None:
+    for net in (network(architecture="resnet"), random_stylegan3(32, 256)):
+        ws = codes(net)
+        assert torch.equal(Renderer(net).render(ws, rough=True), Renderer(net).render(ws))
+
+
+def test_that_which_layers_are_rough_is_found_once_for_a_generator(
+    rough_pays: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network()
+    ws = codes(net)
+    renderer = Renderer(net, cache_bytes=0)
+    assert [size for size, picture in renderer.steps(ws, rough=True) if picture is None]
+    assert not [size for size, picture in renderer.steps(ws, rough=True) if picture is None]
+    rough = renderer.render(ws, rough=True)
+    other = Renderer(net, cache_bytes=0)
+    for _ in range(200):  # each stops the one before it at once; what was tried so far counts
+        _, picture = next(other.steps(ws, rough=True))
+        if picture is not None:
+            break
+    assert picture is not None
+    monkeypatch.setattr(trials, "keep", lambda question, answer: pytest.fail("tried again"))
+    again = Renderer(net, cache_bytes=0)
+    assert torch.equal(again.render(ws, rough=True), rough)
+    assert not torch.equal(again.render(ws), rough)

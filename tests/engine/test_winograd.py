@@ -105,7 +105,7 @@ def test_that_the_gradient_is_that_of_the_convolution(form: Form) -> None:
 
 
 def test_that_onednn_is_used_where_torch_has_it_and_not_elsewhere() -> None:
-    assert winograd._onednn() is _ONEDNN
+    assert winograd.onednn() is _ONEDNN
 
 
 def test_that_odd_and_few_channels_are_never_given_to_a_form_that_cannot_take_them() -> None:

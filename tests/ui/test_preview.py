@@ -71,6 +71,40 @@ def test_that_of_a_hundred_moves_only_some_are_drawn_and_the_last_is_shown(
     assert len(jobs_of(Render)) < 20
 
 
+def test_that_pictures_are_rough_while_something_is_dragged_and_exact_when_it_is_let_go(
+    preview: PreviewPanel, opened: Session, idle: Callable[[], None], jobs_of: Jobs
+) -> None:
+    opened.take(face(7))
+    idle()
+    opened.begin_drag()
+    for psi in (0.9, 0.8):
+        opened.change("Drag", psi=(psi,))
+        idle()
+    assert [job.rough for job in jobs_of(Render)][-2:] == [True, True]
+    opened.end_drag()
+    idle()
+    rendered = jobs_of(Render)
+    assert rendered[-1].recipes == rendered[-2].recipes
+    assert not rendered[-1].rough
+    np.testing.assert_array_equal(preview.pixels, picture(opened.state.recipe))
+    opened.begin_drag()
+    opened.end_drag()
+    idle()
+    assert jobs_of(Render) == rendered  # what is exact already is not drawn again
+
+
+def test_that_what_is_let_go_before_its_picture_is_there_ends_exact(
+    preview: PreviewPanel, opened: Session, idle: Callable[[], None], jobs_of: Jobs
+) -> None:
+    opened.take(face(7))
+    idle()
+    with opened.drag():
+        opened.change("Drag", psi=(0.8,))
+    idle()
+    assert [job.rough for job in jobs_of(Render)][-2:] == [True, False]
+    np.testing.assert_array_equal(preview.pixels, picture(opened.state.recipe))
+
+
 @pytest.mark.slow
 def test_that_a_coarse_picture_is_shown_only_where_the_fine_one_takes_a_while(
     qtbot: QtBot, preview: PreviewPanel, opened: Session, engine: fakes.FakeEngine, idle: Callable[[], None]

@@ -270,6 +270,7 @@ class PreviewPanel(Panel):
         self._count = 0
         self._shown = 0
         self._final = False
+        self._rough = False  # what is shown is of a lower precision
         self._coarse: tuple[int, Pixels] | None = None
         self._hold = QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._hold.timeout.connect(self._show_coarse)
@@ -314,6 +315,7 @@ class PreviewPanel(Panel):
         self.view.zoomed.connect(lambda zoom: self._fit.setChecked(zoom == 1))
         session.changed.connect(self._changed)
         session.generator_changed.connect(lambda _: self._changed(session.state))
+        session.drag_ended.connect(self._refine)
         self._changed(session.state)
 
     @property
@@ -344,9 +346,13 @@ class PreviewPanel(Panel):
         self.view.recipe = recipe
         self.view.set_waiting(True)
         self.unsay()
+        self._ask(recipe, rough=self.session.dragging)
+
+    def _ask(self, recipe: Recipe, *, rough: bool) -> None:
         self._count += 1
         number = self._count
-        ticket = self.submit(Render(recipes=(recipe,), lane="preview"), lambda answer: self._answer(number, answer))
+        job = Render(recipes=(recipe,), rough=rough, lane="preview")
+        ticket = self.submit(job, lambda answer: self._answer(number, answer))
         ticket.failed.connect(lambda _: self._failed(number))
 
     def _answer(self, number: int, answer: Answer) -> None:
@@ -357,10 +363,18 @@ class PreviewPanel(Panel):
             self._hold.stop()
             self._coarse = None
             self._show(number, answer.pixels[0], final=True)
+            self._rough = answer.rough
+            self._refine()
         else:
             self._coarse = number, answer.pixels[0]
             if not self._hold.isActive():
                 self._hold.start()
+
+    def _refine(self) -> None:
+        """Have the exact picture once what was dragged is let go."""
+        if self._rough and not self.session.dragging and self._asked is not None and self._shown == self._count:
+            self._rough = False
+            self._ask(self._asked, rough=False)
 
     def _show_coarse(self) -> None:
         if self._coarse is not None:
