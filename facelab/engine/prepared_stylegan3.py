@@ -4,6 +4,7 @@ A map that is upsampled by ``u`` is never made. Its ``u`` phases along each axis
 size: phase p holds the samples p, p + u, p + 2u... The upsampling filter gives phase p by a short filter of its own from the
 input; the activation works on each phase alone; the downsampling filter sums short filters of the phases. All of these are
 depthwise convolutions in channels_last, which run near the memory's pace, and no multiplication with an inserted zero is made.
+The activation and the sums are oneDNN's, made while a value is at hand; the clamp only acts where a value may come near it.
 
 Source of the network: Karras et al. 2021 (arXiv:2106.12423); polyphase decomposition: Vaidyanathan 1990.
 """
@@ -11,7 +12,8 @@ Source of the network: Karras et al. 2021 (arXiv:2106.12423); polyphase decompos
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from torch.nn import functional
 
 from facelab.engine.prefix import Entry, PrefixCache
 from facelab.engine.prepared_stylegan2 import Style
-from facelab.engine.winograd import Weight, convolve
+from facelab.engine.winograd import Weight, convolve, onednn
 from facelab.nets.stylegan3 import FilteredLayer, FourierInput, StyleGAN3, inverse_of
 
 _LAST = torch.channels_last
@@ -88,6 +90,26 @@ def _depthwise(kernel: Tensor, channels: int) -> Tensor:
     return kernel.expand(channels, 1, *kernel.shape).contiguous(memory_format=_LAST)
 
 
+def _filtered(
+    x: Tensor, kernel: Tensor, *, stride: int = 1, total: Tensor | None = None, activate: bool = False
+) -> Tensor:
+    """x [N, C, H, W] filtered by a kernel of ``_depthwise``, added to ``total`` (in place), or with the activation behind it.
+
+    oneDNN does both while a value is at hand; of the library's operations each would go through the map once more.
+    """
+    channels, steps = x.shape[1], (stride, stride)
+    if not onednn():
+        y = functional.conv2d(x, kernel, stride=stride, groups=channels)
+        y = functional.leaky_relu_(y, _SLOPE) if activate else y
+        return y if total is None else total.add_(y)
+    place: tuple[Any, ...] = ((0, 0), steps, (1, 1), channels)
+    if total is not None:
+        add = torch.ops.mkldnn._convolution_pointwise_.binary
+        return cast(Tensor, add(total, x, kernel, None, *place, "add", 1.0, None, [], None))
+    kind, scalars = ("leaky_relu", [_SLOPE]) if activate else ("none", [])
+    return cast(Tensor, torch.ops.mkldnn._convolution_pointwise(x, kernel, None, *place, kind, scalars, ""))
+
+
 class Layer:
     """A convolution, then upsampling, activation and downsampling in phases."""
 
@@ -120,6 +142,8 @@ class Layer:
             columns, self.column_start = up_kernels(taps, self.up, left)
             self.up_taps = up_filter.numel()
             self.reach = rows.shape[1], columns.shape[1]
+            # How many times larger than the largest input an upsampled value can be.
+            self.most = float(rows.abs().sum(1).max() * columns.abs().sum(1).max())
             self.up_rows = [_depthwise(k[:, None], self.outs) for k in rows]
             self.up_columns = [_depthwise(k[None], self.outs) for k in columns]
             self._prepare_down(down_filter)
@@ -128,7 +152,9 @@ class Layer:
         self.down_taps = 1 if taps is None else len(taps)
         taps = torch.ones(1, device=self.bias.device) if taps is None else taps
         self.radial = taps.ndim == 2
-        if self.radial:
+        if self.radial and self.up > self.down:
+            self.disc = _depthwise(taps.flip(0, 1), self.outs)
+        elif self.radial:
             kernels = radial_kernels(taps, self.up, self.down)
             self.down_planes = [
                 [[[_depthwise(kernels[ey, ex, py, px], self.outs) for px in range(self.up)] for py in range(self.up)]
@@ -179,7 +205,7 @@ class Layer:
         return x.add_(self.bias[:, None, None])
 
     def _filter(self, x: Tensor) -> Tensor:
-        up, down, outs = self.up, self.down, self.outs
+        up, down = self.up, self.down
         height, width = x.shape[2:]
         left, right, top, bottom = self.padding
         sizes = [n * up + a + b - self.up_taps + 1 for n, a, b in ((height, top, bottom), (width, left, right))]
@@ -192,11 +218,21 @@ class Layer:
             (self.row_start, self.reach[0], wanted[0], height),
         ):
             pads += [-start, count + reach - 1 + start - given]
+        bounded = self.clamp is None or float(torch.linalg.vector_norm(x, math.inf)) * self.most <= self.clamp
         x = functional.pad(x, pads)
-        rows = [functional.conv2d(x, k, groups=outs) for k in self.up_rows]
-        phases = [[self._activate(functional.conv2d(row, k, groups=outs)) for k in self.up_columns] for row in rows]
-        outputs = self._down(phases)
+        phases = []
+        for rows in self.up_rows:
+            row = _filtered(x, rows)
+            phases.append([_filtered(row, columns, activate=not self.torgb) for columns in self.up_columns])
+        if self.clamp is not None and not bounded:
+            for phase in (phase for row in phases for phase in row):
+                phase.clamp_(-self.clamp, self.clamp)
         y, x_ = ends
+        if self.radial and up > down:
+            # A disc of phases of phases is many small convolutions: one of all phases is faster.
+            whole = _filtered(_interleave(phases), self.disc, stride=down)
+            return whole[:, :, :y, :x_].contiguous(memory_format=_LAST)
+        outputs = self._down(phases)
         if len(outputs) == 1:
             return outputs[0][0]
         return _interleave(outputs)[:, :, :y, :x_].contiguous(memory_format=_LAST)
@@ -210,26 +246,27 @@ class Layer:
 
     def _down(self, phases: list[list[Tensor]]) -> list[list[Tensor]]:
         """Outputs by output phase, rows then columns."""
-        outs, reach = self.outs, range(self.up)
+        reach = range(self.up)
         if self.radial:
             return [
-                [_total(functional.conv2d(phases[py][px], plane[py][px], groups=outs) for py in reach for px in reach) for plane in row]
+                [_total((phases[py][px], plane[py][px]) for py in reach for px in reach) for plane in row]
                 for row in self.down_planes
-            ]  # fmt: skip
+            ]
         lines = [
-            [_total(functional.conv2d(phases[py][px], kernels[px], groups=outs) for px in reach) for kernels in self.down_columns]
-            for py in reach
-        ]  # fmt: skip
+            [_total((phases[py][px], kernels[px]) for px in reach) for kernels in self.down_columns] for py in reach
+        ]
         return [
-            [_total(functional.conv2d(lines[py][ex], kernels[py], groups=outs) for py in reach) for ex in range(len(self.down_columns))]
+            [_total((lines[py][ex], kernels[py]) for py in reach) for ex in range(len(self.down_columns))]
             for kernels in self.down_rows
-        ]  # fmt: skip
+        ]
 
 
-def _total(parts: Iterator[Tensor]) -> Tensor:
-    total = next(parts)
-    for part in parts:
-        total.add_(part)
+def _total(parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The sum of maps, each filtered by its kernel."""
+    total = None
+    for x, kernel in parts:
+        total = _filtered(x, kernel, total=total)
+    assert total is not None
     return total
 
 

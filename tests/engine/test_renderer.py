@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from facelab import checkpoints
-from facelab.engine import bfloat16, prepared_stylegan2, trials
+from facelab.engine import bfloat16, prepared_stylegan2, prepared_stylegan3, trials
 from facelab.engine.renderer import Renderer
 from facelab.errors import BadArgument
 from facelab.nets.network import Network
@@ -184,6 +184,25 @@ def test_that_the_fast_form_of_stylegan3_draws_what_the_network_draws(count: int
             plain = net.synthesize(ws, transform=transform)
         assert float(plain.std()) > 1e-3
         assert close(renderer.render(ws, transform=transform), plain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("radial", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_that_the_clamp_of_stylegan3_acts_where_a_value_comes_near_it(
+    radial: bool, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fused:
+        monkeypatch.setattr(prepared_stylegan3, "onednn", lambda: False)
+    net = random_stylegan3(32, 256, radial=radial)
+    ws = codes(net)
+    with torch.no_grad():
+        free = net.synthesize(ws)
+        for layer in prepared_stylegan3._layers(net):
+            layer.conv_clamp = 0.9
+        plain = net.synthesize(ws)
+    assert not close(free, plain)
+    assert close(Renderer(net).render(ws), plain)
 
 
 @pytest.mark.slow
