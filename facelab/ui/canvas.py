@@ -27,7 +27,7 @@ from PySide6.QtWidgets import QApplication, QGestureEvent, QPinchGesture, QWidge
 
 from facelab.jobs import Pixels
 from facelab.ui import theme
-from facelab.ui.widgets import pixmap_of
+from facelab.ui.pixels import pixmap_of
 
 Cell = tuple[int, int]
 Point = tuple[float, float]

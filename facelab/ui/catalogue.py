@@ -26,8 +26,9 @@ from facelab.errors import FacelabError
 from facelab.jobs import Answer, Catalogue, CatalogueEntry, Download, ListCatalogue, Progress, Written
 from facelab.ui import theme
 from facelab.ui.dialogs import size_text
+from facelab.ui.messages import MessageBar
 from facelab.ui.session import Session
-from facelab.ui.widgets import MessageBar, button, heading, quiet
+from facelab.ui.widgets import button, heading, quiet
 from facelab.worker import Client, Ticket
 
 ENTRY = Qt.ItemDataRole.UserRole

@@ -50,8 +50,11 @@ from facelab.latent.plane import Surface
 from facelab.latent.recipe import Recipe
 from facelab.project import RunRow
 from facelab.ui import theme
+from facelab.ui.face_view import FaceView
+from facelab.ui.messages import MessageBar
+from facelab.ui.numbers import Number
 from facelab.ui.session import Session, describe
-from facelab.ui.widgets import FaceView, MessageBar, Number, button, quiet
+from facelab.ui.widgets import button, quiet
 from facelab.worker import Client, Ticket
 
 PICTURES = {".png": "PNG, exact", ".jpg": "JPEG, small", ".webp": "WebP, small"}

@@ -25,8 +25,10 @@ from facelab.jobs import LIKELY, Answer, GeneratorInfo, Images, LossInfo, Projec
 from facelab.latent.recipe import Recipe
 from facelab.latent.spaces import layer_groups
 from facelab.ui import theme
+from facelab.ui.face_view import FaceView
+from facelab.ui.numbers import Number, Whole
 from facelab.ui.session import Session
-from facelab.ui.widgets import FaceView, Number, Section, Whole, button, quiet
+from facelab.ui.widgets import Section, button, quiet
 from facelab.worker import Client
 
 DEFAULTS = ProjectionSettings()

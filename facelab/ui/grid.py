@@ -44,7 +44,9 @@ from PySide6.QtWidgets import (
 from facelab.jobs import Answer, Images, Pixels, Thumbnails
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
-from facelab.ui.widgets import FaceView, pixmap_of, recipe_mime, start_drag
+from facelab.ui.dragging import recipe_mime, start_drag
+from facelab.ui.face_view import FaceView
+from facelab.ui.pixels import pixmap_of
 from facelab.worker import Client, Ticket
 
 Index = QModelIndex | QPersistentModelIndex

@@ -16,8 +16,9 @@ from facelab.errors import AmbiguousLatent
 from facelab.jobs import Answer
 from facelab.latent.recipe import Recipe
 from facelab.ui import dialogs
+from facelab.ui.dragging import files_of, link_of, picture_in, recipe_of
+from facelab.ui.messages import Together
 from facelab.ui.session import Session
-from facelab.ui.widgets import Together, files_of, link_of, picture_in, recipe_of
 from facelab.worker import Client
 
 

@@ -45,9 +45,12 @@ from facelab.ui import dialogs, theme
 from facelab.ui.about import AboutDialog
 from facelab.ui.catalogue import CatalogueDialog
 from facelab.ui.commands import CommandPalette, ShortcutSheet, actions_of
+from facelab.ui.dragging import recipe_mime
 from facelab.ui.generators import Generators
 from facelab.ui.intake import Intake
 from facelab.ui.layout import Layout
+from facelab.ui.messages import MessageBar
+from facelab.ui.numbers import Whole
 from facelab.ui.panels import PANELS, Panel
 from facelab.ui.panels.directions import DirectionsPanel
 from facelab.ui.panels.encode import EncodePanel
@@ -63,13 +66,7 @@ from facelab.ui.session import SEEDS, Session, State, describe
 from facelab.ui.settings_dialog import SettingsDialog
 from facelab.ui.status_line import StatusLine
 from facelab.ui.tune_dialog import tune
-from facelab.ui.widgets import (
-    MessageBar,
-    Wait,
-    Whole,
-    recipe_mime,
-    tool,
-)
+from facelab.ui.widgets import Wait, tool
 from facelab.worker import Client, Ticket
 
 BRING_MS = 800  # a long job that takes longer brings the list of jobs up

@@ -24,7 +24,9 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from facelab.jobs import Face, PhotoOpened, Pixels, read_only
 from facelab.latent.code import Floats, frozen
 from facelab.ui import theme
-from facelab.ui.widgets import FaceView, heading, pixmap_of, quiet
+from facelab.ui.face_view import FaceView
+from facelab.ui.pixels import pixmap_of
+from facelab.ui.widgets import heading, quiet
 
 SMALLEST_CROP = 16.0  # px of the photograph
 DIFFERENCE_GAIN = 2.0

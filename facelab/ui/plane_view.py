@@ -34,7 +34,7 @@ from facelab.latent.plane import Lattice, Plane, Surface
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.ui.canvas import Camera, Canvas, Point
-from facelab.ui.widgets import direction_of, recipe_mime, recipe_of, start_drag
+from facelab.ui.dragging import direction_of, recipe_mime, recipe_of, start_drag
 
 CORNERS: Mapping[str, Point] = {"origin": (0.0, 0.0), "x": (1.0, 0.0), "y": (0.0, 1.0)}
 AXES = ("x", "y")

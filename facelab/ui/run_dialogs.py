@@ -17,9 +17,12 @@ from facelab.latent.recipe import Recipe
 from facelab.project import RunRow
 from facelab.ui import theme
 from facelab.ui.dialogs import PHOTO_FILTER, PICTURES, ExportDialog, ask_open, folder
+from facelab.ui.face_view import FaceView
+from facelab.ui.numbers import Number
 from facelab.ui.panels.library import png_of
+from facelab.ui.pixels import image_of
 from facelab.ui.session import Session
-from facelab.ui.widgets import FaceView, Number, button, image_of, quiet
+from facelab.ui.widgets import button, quiet
 from facelab.worker import Client, Ticket
 
 REPORTS = {".html": "Page, with plots and pictures", ".csv": "Table, for spreadsheets"}

@@ -24,8 +24,10 @@ from facelab.errors import FacelabError
 from facelab.settings import GROUPS, SPECS, Settings, Spec
 from facelab.ui import theme
 from facelab.ui.dialogs import ask_open
+from facelab.ui.messages import MessageBar
+from facelab.ui.numbers import Number, Whole
 from facelab.ui.session import Session
-from facelab.ui.widgets import MessageBar, Number, Whole, button, quiet
+from facelab.ui.widgets import button, quiet
 
 SIZE = 520, 476  # px, of the largest page: it stays as it is when another is turned to
 

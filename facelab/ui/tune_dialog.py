@@ -12,9 +12,13 @@ from facelab.jobs import Answer, Images, Thumbnails, Tune, TuningDone, TuningSet
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.ui.dialogs import main_button, size_text
+from facelab.ui.face_view import FaceView
+from facelab.ui.messages import MessageBar
+from facelab.ui.numbers import Number, Whole
 from facelab.ui.panels.library import keep_face
+from facelab.ui.pixels import pixels_of
 from facelab.ui.session import Session
-from facelab.ui.widgets import FaceView, MessageBar, Number, Whole, button, pixels_of, quiet
+from facelab.ui.widgets import button, quiet
 from facelab.worker import Client, Ticket
 
 DEFAULTS = TuningSettings()

@@ -111,7 +111,7 @@ def _fill(project: object) -> None:
     from facelab.latent.recipe import Recipe
     from facelab.project import Project
     from facelab.ui.panels.library import thumbnail_png
-    from facelab.ui.widgets import image_of
+    from facelab.ui.pixels import image_of
 
     assert isinstance(project, Project)
     generator = api.open()

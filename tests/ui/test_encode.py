@@ -22,14 +22,15 @@ from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.project import Project as ProjectFile
 from facelab.runs import settings_json
+from facelab.ui.dragging import recipe_mime
 from facelab.ui.encode_settings import RESULTS
 from facelab.ui.panels.encode import EncodePanel
 from facelab.ui.panels.library import png_of
 from facelab.ui.photo import Crop, difference, face_mask
+from facelab.ui.pixels import image_of
 from facelab.ui.run_dialogs import PasteBackDialog
 from facelab.ui.session import Session
 from facelab.ui.tune_dialog import TuneDialog
-from facelab.ui.widgets import image_of, recipe_mime
 from facelab.worker import Client
 from tests import fakes
 

@@ -16,9 +16,9 @@ from facelab.jobs import Job, Thumbnails
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
 from facelab.ui import grid as module
+from facelab.ui.dragging import recipe_of
 from facelab.ui.grid import PAGE, Drawer, FaceGrid, Matrix, side_for
 from facelab.ui.session import Session
-from facelab.ui.widgets import recipe_of
 from facelab.worker import Client
 from tests import fakes
 

@@ -15,9 +15,10 @@ from pytestqt.qtbot import QtBot
 from facelab.jobs import Job, OpenGenerator, Thumbnails, WriteLatents
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.ui.dragging import recipe_mime, recipe_of
 from facelab.ui.panels.library import BIN, FACE, LibraryPanel, thumbnail_png
+from facelab.ui.pixels import image_of
 from facelab.ui.session import Session
-from facelab.ui.widgets import image_of, recipe_mime, recipe_of
 from facelab.worker import Client
 from tests import fakes
 

@@ -15,9 +15,10 @@ from pytestqt.qtbot import QtBot
 from facelab.jobs import Job, Resolve, Thumbnails
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.ui.numbers import ValueSlider
 from facelab.ui.panels.mixer import MixerPanel, _give, shares
 from facelab.ui.session import Session
-from facelab.ui.widgets import ValueSlider, Wide
+from facelab.ui.widgets import Wide
 from facelab.worker import Client
 from tests import fakes
 

@@ -22,10 +22,10 @@ from facelab.latent.plane import ROW, Lattice, Plane
 from facelab.latent.recipe import Recipe
 from facelab.ui.canvas import Camera, TileCache, cells_in_view, resolution_for, step_of
 from facelab.ui.dialogs import ExportMorphDialog
+from facelab.ui.dragging import direction_mime, recipe_mime, recipe_of
 from facelab.ui.panels.plane import PlanePanel
 from facelab.ui.plane_view import HOME, angles, distances, stations
 from facelab.ui.session import Session, State
-from facelab.ui.widgets import direction_mime, recipe_mime, recipe_of
 from facelab.worker import Client
 from tests import fakes
 

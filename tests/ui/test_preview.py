@@ -14,9 +14,10 @@ from facelab.errors import OutOfMemory
 from facelab.jobs import Job, Render
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
+from facelab.ui.dragging import files_of, recipe_mime, recipe_of
 from facelab.ui.panels.preview import PreviewPanel
+from facelab.ui.pixels import image_of
 from facelab.ui.session import Session
-from facelab.ui.widgets import files_of, image_of, recipe_mime, recipe_of
 from facelab.worker import Client
 from tests import fakes
 from tests.ui.test_widgets import drop, wheel

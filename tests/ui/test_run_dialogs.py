@@ -19,9 +19,9 @@ from facelab.latent.recipe import Recipe
 from facelab.ui import dialogs
 from facelab.ui.main_window import MainWindow
 from facelab.ui.panels.library import LibraryPanel, png_of
+from facelab.ui.pixels import image_of
 from facelab.ui.run_dialogs import PasteBackDialog, ReportDialog
 from facelab.ui.session import Session
-from facelab.ui.widgets import image_of
 from facelab.worker import Client
 from tests import fakes
 

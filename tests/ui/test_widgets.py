@@ -15,20 +15,12 @@ from pytestqt.qtbot import QtBot
 from facelab.errors import PictureError
 from facelab.latent.code import Code
 from facelab.latent.recipe import Recipe
-from facelab.ui.widgets import (
-    MORE_MIME,
-    RECIPE_MIME,
-    Elided,
-    FaceView,
-    MessageBar,
-    ValueSlider,
-    files_of,
-    image_of,
-    not_opened,
-    recipe_mime,
-    recipe_of,
-    recipes_of,
-)
+from facelab.ui.dragging import MORE_MIME, RECIPE_MIME, files_of, recipe_mime, recipe_of, recipes_of
+from facelab.ui.face_view import FaceView
+from facelab.ui.messages import MessageBar, not_opened
+from facelab.ui.numbers import ValueSlider
+from facelab.ui.pixels import image_of
+from facelab.ui.widgets import Elided
 from facelab.worker import Bug
 from tests import fakes
 

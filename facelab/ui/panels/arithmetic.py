@@ -22,9 +22,10 @@ from facelab.latent.expression import Expression, ExpressionError, distance_in_s
 from facelab.latent.recipe import Recipe
 from facelab.latent.spaces import layer_groups
 from facelab.ui import theme
+from facelab.ui.face_view import FaceView
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Session, State
-from facelab.ui.widgets import FaceView, button, heading, quiet
+from facelab.ui.widgets import button, heading, quiet
 from facelab.worker import Client
 
 WAIT_MS = 200  # after the last key

@@ -11,8 +11,9 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from shiboken6 import isValid
 
 from facelab.jobs import Answer, Job
+from facelab.ui.messages import MessageBar
 from facelab.ui.session import Session
-from facelab.ui.widgets import MessageBar, as_panel, keys_text, plain_text
+from facelab.ui.widgets import as_panel, keys_text, plain_text
 from facelab.worker import Client, Ticket
 
 Area: TypeAlias = Qt.DockWidgetArea | Literal["centre"]

@@ -44,22 +44,12 @@ from facelab.latent.recipe import Applied, Recipe
 from facelab.latent.spaces import layer_groups
 from facelab.project import Project
 from facelab.ui import dialogs, theme
+from facelab.ui.dragging import direction_mime, start_drag
+from facelab.ui.face_view import FaceView
+from facelab.ui.numbers import ValueSlider
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import Edit, Session, State, describe
-from facelab.ui.widgets import (
-    Column,
-    Elided,
-    EmptyState,
-    FaceView,
-    Section,
-    ValueSlider,
-    button,
-    direction_mime,
-    quiet,
-    rule,
-    start_drag,
-    tool,
-)
+from facelab.ui.widgets import Column, Elided, EmptyState, Section, button, quiet, rule, tool
 from facelab.worker import Client
 
 LABEL = 148  # px

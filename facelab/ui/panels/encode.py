@@ -63,24 +63,17 @@ from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
 from facelab.ui import theme
 from facelab.ui.dialogs import PHOTO_FILTER, ask_open
+from facelab.ui.dragging import files_of
 from facelab.ui.encode_settings import EncodeSettings
+from facelab.ui.face_view import FaceView
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.library import keep_face, png_of
 from facelab.ui.photo import Crop, DropZone, PhotoView, Squares, WipeView, difference, face_mask
+from facelab.ui.pixels import image_of, pixels_of, pixmap_of
 from facelab.ui.run_dialogs import PasteBackDialog
 from facelab.ui.session import Session, plain
 from facelab.ui.tune_dialog import tune
-from facelab.ui.widgets import (
-    FaceView,
-    Wait,
-    button,
-    files_of,
-    image_of,
-    pixels_of,
-    pixmap_of,
-    quiet,
-    tool,
-)
+from facelab.ui.widgets import Wait, button, quiet, tool
 from facelab.worker import Client, Ticket
 
 CROP_MS = 120  # a crop that is dragged is cut out anew at most so often

@@ -26,10 +26,12 @@ from facelab.latent.expression import distance_in_sigmas
 from facelab.latent.recipe import Recipe
 from facelab.latent.spaces import layer_groups, psi_by_layer
 from facelab.ui import theme
+from facelab.ui.face_view import FaceView
 from facelab.ui.grid import Drawer, FaceGrid, Matrix, side_for
+from facelab.ui.numbers import Slider, ValueSlider, Whole
 from facelab.ui.panels.faces import FacesPanel
 from facelab.ui.session import Session, State, describe
-from facelab.ui.widgets import EmptyState, FaceView, Slider, ValueSlider, Whole, heading, quiet, tool
+from facelab.ui.widgets import EmptyState, heading, quiet, tool
 from facelab.worker import Client
 
 REST_MS = 200  # psi, noise and directions are dragged in small steps; the faces follow when they rest

@@ -14,8 +14,8 @@ from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.library import LibraryEdit
+from facelab.ui.pixels import pixmap_of
 from facelab.ui.session import Edit, Session
-from facelab.ui.widgets import pixmap_of
 from facelab.worker import Client, Ticket
 
 SIDE = 40  # px

@@ -74,20 +74,12 @@ from facelab.latent.recipe import Recipe
 from facelab.project import FaceRow, Project
 from facelab.ui import theme
 from facelab.ui.dialogs import ExportMorphDialog, ExportPictureDialog, ask_save, file_name, folder, free_name
+from facelab.ui.dragging import files_of, recipe_mime, recipe_of, start_drag
+from facelab.ui.messages import Together
 from facelab.ui.panels.base import Panel
+from facelab.ui.pixels import image_of
 from facelab.ui.session import Session, describe
-from facelab.ui.widgets import (
-    EmptyState,
-    Together,
-    button,
-    files_of,
-    image_of,
-    quiet,
-    recipe_mime,
-    recipe_of,
-    start_drag,
-    tool,
-)
+from facelab.ui.widgets import EmptyState, button, quiet, tool
 from facelab.worker import Client, Ticket
 
 Index = QModelIndex | QPersistentModelIndex

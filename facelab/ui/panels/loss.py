@@ -34,10 +34,12 @@ from facelab.latent.recipe import Recipe
 from facelab.runs import is_zero_run, reported
 from facelab.ui import theme
 from facelab.ui.dialogs import ExportDescentDialog, ask_save, folder, free_name
+from facelab.ui.face_view import FaceView
 from facelab.ui.panels.base import Panel
+from facelab.ui.pixels import pixels_of
 from facelab.ui.run_dialogs import ReportDialog
 from facelab.ui.session import Session
-from facelab.ui.widgets import Elided, EmptyState, FaceView, button, pixels_of, tool
+from facelab.ui.widgets import Elided, EmptyState, button, tool
 from facelab.worker import Client, Ticket
 
 if TYPE_CHECKING:  # pyqtgraph takes long to load

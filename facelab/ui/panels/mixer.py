@@ -26,9 +26,11 @@ from facelab.latent.code import Code, Floats
 from facelab.latent.recipe import Noise, Recipe, Transform
 from facelab.latent.spaces import layer_groups, psi_by_layer
 from facelab.ui import theme
+from facelab.ui.face_view import FaceView
+from facelab.ui.numbers import ValueSlider, Whole
 from facelab.ui.panels.base import Panel
 from facelab.ui.session import FEWEST_SLOTS, SEEDS, Session, State, describe
-from facelab.ui.widgets import Column, FaceView, Section, ValueSlider, Whole, Wide, quiet, tool
+from facelab.ui.widgets import Column, Section, Wide, quiet, tool
 from facelab.worker import Client
 
 SLOT, SMALL_SLOT = 72, 56  # px, of a face; the small ones where there are more than

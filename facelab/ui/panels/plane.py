@@ -40,10 +40,12 @@ from facelab.latent.recipe import Recipe
 from facelab.settings import Settings
 from facelab.ui.canvas import FAR, MOST_TILES, Camera, Cell, Point
 from facelab.ui.dialogs import ExportMorphDialog, ExportPlaneDialog
+from facelab.ui.dragging import recipe_mime, start_drag
 from facelab.ui.panels.faces import FacesPanel
+from facelab.ui.pixels import pixmap_of
 from facelab.ui.plane_view import CORNERS, HOME, Field, PlaneView, angles, distances, stations
 from facelab.ui.session import SEEDS, Session, State, describe
-from facelab.ui.widgets import button, pixmap_of, quiet, recipe_mime, start_drag, tool
+from facelab.ui.widgets import button, quiet, tool
 from facelab.worker import Client, Ticket
 
 REQUEST_MS = 30  # movements of the camera within this make one request

@@ -13,9 +13,11 @@ from facelab.jobs import Answer, Images, Pixels, Render, SavePicture, Written
 from facelab.latent.recipe import Recipe
 from facelab.ui import theme
 from facelab.ui.dialogs import file_name
+from facelab.ui.face_view import FaceView
 from facelab.ui.panels.base import Panel
+from facelab.ui.pixels import image_of
 from facelab.ui.session import Edit, Session, State, describe
-from facelab.ui.widgets import Elided, FaceView, image_of, quiet, tool
+from facelab.ui.widgets import Elided, quiet, tool
 from facelab.worker import Client
 
 PATIENCE_MS = 60  # a coarse picture is held back so long: where the fine one is quicker, nothing flickers

@@ -18,10 +18,12 @@ from facelab.latent.recipe import Recipe
 from facelab.latent.spaces import layer_groups
 from facelab.ui import theme
 from facelab.ui.dialogs import PICTURES, ExportDialog
+from facelab.ui.face_view import FaceView
 from facelab.ui.grid import Drawer, Matrix
+from facelab.ui.numbers import Whole
 from facelab.ui.panels.faces import FacesPanel
 from facelab.ui.session import Session, State, describe
-from facelab.ui.widgets import EmptyState, FaceView, Whole, button, quiet, tool
+from facelab.ui.widgets import EmptyState, button, quiet, tool
 from facelab.worker import Client
 
 Side = Literal["columns", "rows"]
