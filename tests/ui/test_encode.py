@@ -224,9 +224,9 @@ def test_that_an_encoded_photograph_becomes_the_face_and_is_kept_under_its_name(
     assert (run.status, run.steps_done) == ("done", 40)
     assert len(session.project.losses(run.id)["total"]) == 40
     assert session.project.kept_steps(run.id)[:3] == [0, 1, 2]
-    assert panel.live_view.pixels is not None
-    qtbot.waitUntil(lambda: panel.difference_view.pixels is not None, timeout=2000)
-    assert "Done" in panel.run_text.text()
+    assert panel.run_page.live_view.pixels is not None
+    qtbot.waitUntil(lambda: panel.run_page.difference_view.pixels is not None, timeout=2000)
+    assert "Done" in panel.run_page.text.text()
 
 
 @pytest.mark.slow
@@ -241,13 +241,13 @@ def test_that_a_run_can_be_paused_and_resumed(
     assert panel.item is not None
     run = panel.item.run
     assert run is not None
-    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.run_page.pause_button, Qt.MouseButton.LeftButton)
     qtbot.wait(150)
     steps = run.steps
     qtbot.wait(200)
     assert run.steps == steps
-    assert "Paused" in panel.run_text.text()
-    qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
+    assert "Paused" in panel.run_page.text.text()
+    qtbot.mouseClick(panel.run_page.pause_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
 
 
@@ -264,13 +264,13 @@ def test_that_a_cancelled_run_keeps_what_it_has_and_goes_on_from_its_checkpoint(
     qtbot.waitUntil(
         lambda: panel.item is not None and panel.item.run is not None and panel.item.run.steps > 25, timeout=10_000
     )
-    qtbot.mouseClick(panel.cancel_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.run_page.cancel_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: state(panel) == "cancelled", timeout=5000)
     (run,) = panel.session.project.runs()
     assert run.status == "cancelled"
     assert run.steps_done > 20
-    assert panel.again_button.isVisible()
-    qtbot.mouseClick(panel.again_button, Qt.MouseButton.LeftButton)
+    assert panel.run_page.again_button.isVisible()
+    qtbot.mouseClick(panel.run_page.again_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
     assert jobs_of(Project)[-1].resume == b"state"
     assert jobs_of(Project)[-1].run == run.id
@@ -375,7 +375,7 @@ def test_that_a_run_that_fails_says_why_and_can_begin_again(
     assert "lower the learning rate" in panel._messages.text
     assert panel.session.project.runs()[0].status == "failed"
     del engine.fail[Project]
-    qtbot.mouseClick(panel.again_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.run_page.again_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
 
 
@@ -433,7 +433,7 @@ def test_that_the_zero_face_is_encoded_once_to_compare_with(
 def test_that_the_photograph_can_be_wiped_over_what_was_found(qtbot: QtBot, panel: EncodePanel, tmp_path: Path) -> None:
     encode(qtbot, panel, tmp_path / "me.jpg")
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
-    view = panel.live_view
+    view = panel.run_page.live_view
     plain = view.grab().toImage()
     qtbot.mouseMove(view, view.rect().center())
     wiped = view.grab().toImage()
@@ -461,7 +461,7 @@ def test_that_an_edited_face_is_set_back_into_its_photograph(
     code = replace(run.recipe.sources[0], origin={"photo": "me", "run": run.id})
     edited = Recipe.of(code).change(psi=(0.5,))
     panel.session.take(edited)
-    qtbot.mouseClick(panel.paste_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.run_page.paste_button, Qt.MouseButton.LeftButton)
     dialog = panel.findChild(PasteBackDialog)
     assert dialog is not None
     assert dialog.recipe == edited, "what a person has made of it is what they mean"
@@ -651,7 +651,7 @@ def test_that_a_generator_is_tuned_to_a_photograph_and_the_tuning_kept(
 ) -> None:
     encode(qtbot, panel, tmp_path / "Ada.jpg")
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
-    qtbot.mouseClick(panel.tune_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.run_page.tune_button, Qt.MouseButton.LeftButton)
     dialog = panel.findChild(TuneDialog)
     assert dialog is not None
     assert "2.0 MB in the project" in dialog.cost.text()
@@ -683,7 +683,7 @@ def test_that_a_tuning_that_is_stopped_changes_nothing(
     encode(qtbot, panel, tmp_path / "Ada.jpg")
     qtbot.waitUntil(lambda: state(panel) == "done", timeout=20_000)
     engine.pause = 0.02
-    qtbot.mouseClick(panel.tune_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.run_page.tune_button, Qt.MouseButton.LeftButton)
     dialog = panel.findChild(TuneDialog)
     assert dialog is not None
     qtbot.mouseClick(dialog.tune_button, Qt.MouseButton.LeftButton)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import numpy as np
 from PySide6.QtCore import QModelIndex, QPoint, QSize, Qt, QTimer
 from PySide6.QtGui import (
     QAction,
@@ -30,7 +28,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QMenu,
-    QProgressBar,
     QScrollArea,
     QStackedWidget,
     QVBoxLayout,
@@ -57,20 +54,20 @@ from facelab.jobs import (
     Resolve,
     Thumbnails,
 )
-from facelab.latent.code import Floats
 from facelab.latent.recipe import Recipe
-from facelab.project import Project as ProjectFile
 from facelab.project import RunRow
 from facelab.ui import theme
 from facelab.ui.dialogs import PHOTO_FILTER, ask_open
 from facelab.ui.dragging import files_of
 from facelab.ui.encode_settings import EncodeSettings
+from facelab.ui.encoding import Item, Run, sentence, words
 from facelab.ui.face_view import FaceView
 from facelab.ui.panels.base import Panel
 from facelab.ui.panels.library import keep_face, png_of
-from facelab.ui.photo import Crop, DropZone, PhotoView, Squares, WipeView, difference, face_mask
+from facelab.ui.photo import Crop, DropZone, PhotoView, face_mask
 from facelab.ui.pixels import image_of, pixels_of, pixmap_of
 from facelab.ui.run_dialogs import PasteBackDialog
+from facelab.ui.run_page import RunPage
 from facelab.ui.session import Session, plain
 from facelab.ui.tune_dialog import tune
 from facelab.ui.widgets import Wait, button, quiet, tool
@@ -81,87 +78,8 @@ SEARCHES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("For smaller faces", "Looking for smaller faces…", {"upsample": 1}),
     ("For turned and covered faces", "Looking for turned and covered faces, which takes a while…", {"detector": "cnn"}),
 )
-DIFFERENCE_MS = 150
 THUMB = 44
 UNFINISHED = 3  # runs that are offered each for itself
-
-
-# -- what is worked on ----------------------------------------------------------------------------------------------------------------
-@dataclass(eq=False)
-class Run:
-    """One encoding, from its start to its end.
-
-    Attributes:
-        project: where it is recorded.
-        state: "waiting", "running", "paused", "done", "failed" or "cancelled".
-        steps: done so far, of ``settings.steps``.
-        pixels: the picture of a late step.
-        face: its id in the library, when it is done.
-    """
-
-    id: str
-    project: ProjectFile
-    name: str
-    target: Pixels
-    settings: ProjectionSettings
-    generator: str
-    photo: str | None
-    quad: Floats | None
-    ticket: Ticket | None = None
-    state: str = "waiting"
-    steps: int = 0
-    best: float = math.inf
-    pixels: Pixels | None = None
-    recipe: Recipe | None = None
-    face: int | None = None
-    times: list[tuple[float, int]] = field(default_factory=list)
-
-    @property
-    def open(self) -> bool:
-        return self.state in ("waiting", "running", "paused")
-
-    def job(self) -> Project:
-        """What the worker is asked to do, from the beginning."""
-        return Project(
-            run=self.id, generator=self.generator, target=self.target, settings=self.settings, name=self.name
-        )
-
-    def rate(self) -> float | None:
-        """Steps a second, lately."""
-        if len(self.times) < 2 or self.times[-1][0] - self.times[0][0] < 0.2:
-            return None
-        return (self.times[-1][1] - self.times[0][1]) / (self.times[-1][0] - self.times[0][0])
-
-
-@dataclass(eq=False)
-class Item:
-    """One photograph of the queue; a run that is taken up again has no photograph any more, only its crop."""
-
-    name: str
-    path: Path | None = None
-    opened: PhotoOpened | None = None
-    face: int | None = None
-    crop: Crop | None = None
-    cut: Cropped | None = None
-    run: Run | None = None
-    error: str = ""
-    searching: str = ""  # what for, while it is searched again
-    listed: Pixels | None = None  # its picture in the queue
-
-    @property
-    def ready(self) -> bool:
-        """Whether its crop is cut out as it stands."""
-        return self.run is None and self.cut is not None and self.crop is not None and np.array_equal(
-            self.cut.quad, self.crop.quad()
-        )  # fmt: skip
-
-    @property
-    def state(self) -> str:
-        if self.run is not None:
-            return self.run.state
-        if self.error:
-            return "failed"
-        return "opening" if self.opened is None else "ready"
 
 
 class EncodePanel(Panel):
@@ -189,17 +107,18 @@ class EncodePanel(Panel):
         self._resolving: dict[Ticket, tuple[Item, ProjectionSettings]] = {}
         self._starting: list[Item] = []
         self._baselines: dict[Ticket, tuple[str, ProjectionSettings]] = {}
-        self._heat = False
         self._photo_shown: PhotoOpened | None = None
         self._crop_soon = QTimer(self, interval=CROP_MS, singleShot=True)
         self._crop_soon.timeout.connect(self._cut)
-        self._compare_soon = QTimer(self, interval=DIFFERENCE_MS, singleShot=True)
-        self._compare_soon.timeout.connect(self._show_difference)
         self.setAcceptDrops(True)
 
         self.pages = QStackedWidget()
         self.drop_page, self.wait_page = self._build_drop(), self._build_wait()
-        self.choose_page, self.run_page = self._build_choose(), self._build_run()
+        self.choose_page = self._build_choose()
+        self.run_page = RunPage(
+            pause=self._pause, cancel=self._cancel, go_on=self._go_on, take=self._take, tune=self._tune,
+            paste_back=self._paste_back, remove=self._remove_item,
+        )  # fmt: skip
         for page in (self.drop_page, self.wait_page, self.choose_page, self.run_page):
             self.pages.addWidget(page)
         self.notice = self._build_notice()
@@ -310,57 +229,6 @@ class EncodePanel(Panel):
         rows.addWidget(area, 1)
         rows.addLayout(buttons)
         row.addWidget(right)
-        return page
-
-    def _build_run(self) -> QWidget:
-        page = QWidget()
-        column = QVBoxLayout(page)
-        column.setContentsMargins(*(2 * theme.GRID,) * 4)
-        column.setSpacing(theme.GRID)
-        self.target_view = FaceView("Photograph")
-        self.live_view = WipeView("Found")
-        self.difference_view = FaceView("Difference")
-        self.difference_view.setToolTip("Where the two differ: black is alike. Click for a heat map, and back.")
-        self.difference_view.clicked.connect(self._toggle_heat)
-        squares = Squares(
-            (self.target_view, "Photograph"), (self.live_view, "Found"), (self.difference_view, "Difference")
-        )
-        column.addWidget(squares, 1)
-        self.progress = QProgressBar(textVisible=False)
-        self.progress.setAccessibleName("Steps done")
-        self.run_text = QLabel()
-        self.run_text.setWordWrap(True)
-        column.addWidget(self.progress)
-        column.addWidget(self.run_text)
-        foot = QHBoxLayout()
-        foot.setSpacing(theme.GRID)
-        foot.addStretch(1)
-        self.pause_button = button("Pause", self._pause, icon="pause")
-        self.cancel_button = button("Cancel", self._cancel, icon="close", tip="Stop; it can be taken up again")
-        self.again_button = button("Go on", self._go_on, icon="play", primary=True)
-        self.take_button = button("Take this face", self._take, icon="face", tip="Make it the current face")
-        self.paste_button = button(
-            "Set into photo…",
-            self._paste_back,
-            icon="photo",
-            tip="Set the face, edited or not, back into its photograph",
-        )
-        self.tune_button = button(
-            "Tune…", self._tune, icon="target", tip="Bend a copy of the generator until it draws this photograph"
-        )
-        self.next_button = button("Another photo", self._remove_item, icon="photo")
-        for each in (
-            self.pause_button,
-            self.cancel_button,
-            self.again_button,
-            self.take_button,
-            self.tune_button,
-            self.paste_button,
-            self.next_button,
-        ):
-            foot.addWidget(each)
-            each.hide()  # all at once would make the window wider than a small screen
-        column.addLayout(foot)
         return page
 
     def _build_notice(self) -> QWidget:
@@ -596,7 +464,7 @@ class EncodePanel(Panel):
             said.append(f"{len(item.opened.faces)} faces: click the one to encode.")
         if item.cut is not None and item.cut.outside > 0.1:
             said.append(f"{item.cut.outside:.0%} of the crop lies outside the photograph and is filled in.")
-        self.photo_note.setText(" ".join(_sentence(s) for s in said))
+        self.photo_note.setText(" ".join(sentence(s) for s in said))
 
     # -- what is shown ----------------------------------------------------------------------------------------------------------------
     def _generator_changed(self, info: object) -> None:
@@ -625,11 +493,11 @@ class EncodePanel(Panel):
             self.pages.setCurrentWidget(self.drop_page)
             return
         if item.run is not None:
-            self._show_run()
+            self.run_page.show_item(item, after_others=len(self._runs) > 1)
             self.pages.setCurrentWidget(self.run_page)
         elif item.opened is None:
             self.wait_ring.setVisible(not item.error)
-            self.wait_text.setText(_sentence(item.error) if item.error else f"Opening {item.name}…")
+            self.wait_text.setText(sentence(item.error) if item.error else f"Opening {item.name}…")
             self.forget_button.setVisible(bool(item.error))
             self.pages.setCurrentWidget(self.wait_page)
         else:
@@ -651,26 +519,12 @@ class EncodePanel(Panel):
         self.encode_button.setText("Encode" if info is not None else "The generator is loading…")
         self.encode_all.setVisible(len(ready) > 1)
         self.encode_all.setText(f"Encode all {len(ready)}")
-        if item is None or item.run is None:
-            return
-        state = item.run.state
-        self.pause_button.setVisible(item.run.open)
-        self.pause_button.setText("Resume" if state == "paused" else "Pause")
-        self.pause_button.setIcon(theme.icon("play" if state == "paused" else "pause"))
-        self.cancel_button.setVisible(item.run.open)
-        self.again_button.setVisible(state in ("cancelled", "failed"))
-        self.take_button.setVisible(item.run.recipe is not None)
-        self.paste_button.setVisible(
-            item.run.recipe is not None and item.path is not None and item.run.quad is not None
-        )
-        self.tune_button.setVisible(state == "done" and not runs.is_zero_run(item.run.id))
-        self.next_button.setVisible(not item.run.open)
 
     def _show_queue(self) -> None:
         for number, item in enumerate(self.items):
             row = self.queue.item(number)
             name = self.queue.fontMetrics().elidedText(item.name, Qt.TextElideMode.ElideRight, 96)
-            row.setText(f"{name}\n{self._words(item)}")
+            row.setText(f"{name}\n{words(item)}")
             row.setToolTip(item.error or item.name)
             picture = item.run.target if item.run is not None else None if item.cut is None else item.cut.pixels
             if picture is not None and picture is not item.listed:
@@ -679,15 +533,6 @@ class EncodePanel(Panel):
                 icon.addPixmap(pixmap_of(picture), QIcon.Mode.Selected)  # a chosen face is not tinted
                 row.setIcon(icon)
         self.queue.setVisible(len(self.items) > 1)
-
-    @staticmethod
-    def _words(item: Item) -> str:
-        run = item.run
-        if run is not None and run.state in ("running", "paused"):
-            return f"{run.state}, {run.steps} of {run.settings.steps}"
-        if run is not None and run.state == "done":
-            return f"done, loss {run.best:.3g}"
-        return {"failed": "could not be encoded" if item.run else "could not be opened"}.get(item.state, item.state)
 
     def _ask_queue(self, at: QPoint) -> None:
         """Offer what can be done with the photograph under the pointer."""
@@ -921,7 +766,7 @@ class EncodePanel(Panel):
         if progress.total == run.settings.steps:
             run.steps = max(run.steps, progress.done)
         if progress.message and item is self.item:
-            self.run_text.setToolTip(progress.message)
+            self.run_page.text.setToolTip(progress.message)
 
     def _run_failed(self, error: object) -> None:
         item, run = self._run()
@@ -945,63 +790,8 @@ class EncodePanel(Panel):
     def _changed(self, item: Item) -> None:
         self._show_queue()
         if item is self.item:
-            self._show_run()
+            self.run_page.show_item(item, after_others=len(self._runs) > 1)
             self._buttons()
-
-    def _show_run(self) -> None:
-        run = None if self.item is None else self.item.run
-        if run is None:
-            return
-        if self.target_view.pixels is not run.target:
-            self.target_view.set_pixels(run.target)
-            self.live_view.set_under(run.target)
-            self.live_view.set_face(None)
-            self.difference_view.set_pixels(None)
-        if run.pixels is not None and self.live_view.pixels is not run.pixels:
-            self.live_view.set_pixels(run.pixels)
-            if not self._compare_soon.isActive():
-                self._compare_soon.start()
-        self.live_view.recipe = run.recipe
-        preparing = run.state == "running" and not run.steps
-        self.progress.setRange(0, 0 if preparing else run.settings.steps)
-        self.progress.setValue(run.settings.steps if run.state == "done" else run.steps)
-        self.run_text.setText(self._said(run))
-
-    def _said(self, run: Run) -> str:
-        at = f"step {run.steps:,} of {run.settings.steps:,}"
-        loss = f", loss {run.best:.4g}" if math.isfinite(run.best) else ""
-        if run.state == "waiting":
-            return "Waiting for what was begun before" if len(self._runs) > 1 else "Preparing…"
-        if run.state == "done":
-            if runs.is_zero_run(run.id):
-                return f"Done{loss}. Its curve is there to compare with."
-            return f"Done{loss}. It is the current face now, and in the library as {run.name}."
-        if run.state in ("cancelled", "failed"):
-            return f"{'Stopped' if run.state == 'cancelled' else 'It failed'} at {at}{loss}. Nothing is lost."
-        if run.state == "paused":
-            return f"Paused at {at}{loss}"
-        if not run.steps:
-            return "Preparing…"
-        rate = run.rate()
-        left = ""
-        if rate:
-            seconds = (run.settings.steps - run.steps) / rate
-            left = f", {rate:.1f} steps a second, about {_duration(seconds)} left"
-        return f"S{at[1:]}{loss}{left}"
-
-    def _show_difference(self) -> None:
-        run = None if self.item is None else self.item.run
-        if run is None or run.pixels is None:
-            return
-        target, found = run.target, run.pixels
-        if target.shape != found.shape:  # a picture of a step may be smaller than the target
-            side = min(target.shape[0], found.shape[0], 256)
-            target, found = (_resized(p, side) for p in (target, found))
-        self.difference_view.set_pixels(difference(target, found, heat=self._heat))
-
-    def _toggle_heat(self) -> None:
-        self._heat = not self._heat
-        self._show_difference()
 
     def _pause(self, item: Item | None = None) -> None:
         """Pause a run, or let it go on; that on screen unless another is named."""
@@ -1163,21 +953,3 @@ class EncodePanel(Panel):
 
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
-
-
-def _resized(pixels: Pixels, side: int) -> Pixels:
-    image = image_of(pixels).scaled(
-        side, side, Qt.AspectRatioMode.IgnoreAspectRatio, Qt.TransformationMode.SmoothTransformation
-    )
-    return pixels_of(image)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text[-1:] in ".!?…:" else ".")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
