@@ -17,7 +17,6 @@ from __future__ import annotations
 import enum
 import functools
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -141,45 +140,53 @@ def fastest(ins: int, outs: int, length: int, up: bool, threads: int) -> Form:
     """
     forms = []
     if length >= _LEAST_LENGTH[up] and min(ins, outs) >= _LEAST_CHANNELS:
-        forms = [Form.BATCHED, *([Form.GROUPED] if _packs(ins, outs) else [])]
+        forms.append(_tiled(threads) if _packs(ins, outs) else Form.BATCHED)
     if not up and length >= 256:
         forms.append(Form.ROWS)
-    if not forms:
-        return Form.DIRECT
-    question = (
-        f"{'transposed ' if up else ''}3x3 convolution, {ins} to {outs} channels, {length} places, {threads} threads"
-    )
-    known = trials.recall(question)
-    if known is not None and known in [form.name for form in (Form.DIRECT, *forms)]:
-        return Form[known]
+    if up or ins * outs < 256 * 256 or length < 32:  # else it has always lost
+        forms.insert(0, Form.DIRECT)
+    if len(forms) == 1:
+        return forms[0]
     places = _places(length, up)
     side = length - up
     together = _at_a_time(length, places, max(ins, outs)) // _across(length, places)
     fewest = 8 if Form.ROWS in forms else 1
     rows = min(side, places * together * math.ceil(fewest / together) - up)  # whole strips: a part of one takes as long
-    x = torch.full((1, ins, rows, side), 0.5).contiguous(memory_format=_LAST)
-    runs: dict[Form, Callable[[], object]] = {}
-    if up:
-        kernel = torch.full((ins, outs, 3, 3), 0.01).contiguous(memory_format=_LAST)
-        runs[Form.DIRECT] = lambda: functional.conv_transpose2d(x, kernel, stride=2)
-    elif ins * outs < 256 * 256 or length < 32:  # else it has always lost
-        kernel = torch.full((outs, ins, 3, 3), 0.01).contiguous(memory_format=_LAST)
-        runs[Form.DIRECT] = lambda: functional.conv2d(x, kernel, padding=1)
-    for form in forms:
-        weight = Weight.blank(ins, outs, form, up, length)
-        runs[form] = lambda weight=weight: convolve(x, weight)  # type: ignore[misc]
-    now = time.thread_time if threads == 1 else time.perf_counter  # of one thread, what else runs does not count
-    times: dict[Form, float] = {}
-    for near in (2.0, 1.2, 1.2, 1.1):  # the first run of each also touches new memory
-        for form, run in runs.items():
-            start = now()
-            run()
-            times[form] = min(times.get(form, math.inf), now() - start)
-        least = min(times.values())
-        runs = {form: run for form, run in runs.items() if times[form] < near * least}
-    best = min(times, key=lambda form: times[form])
-    trials.keep(question, best.name)
-    return best
+
+    def runs() -> dict[str, Callable[[], object]]:
+        x = torch.full((1, ins, rows, side), 0.5).contiguous(memory_format=_LAST)
+        made: dict[str, Callable[[], object]] = {}
+        for form in forms:
+            if form is not Form.DIRECT:
+                weight = Weight.blank(ins, outs, form, up, length)
+                made[form.name] = lambda weight=weight: convolve(x, weight)  # type: ignore[misc]
+            elif up:
+                kernel = torch.full((ins, outs, 3, 3), 0.01).contiguous(memory_format=_LAST)
+                made[form.name] = lambda kernel=kernel: functional.conv_transpose2d(x, kernel, stride=2)  # type: ignore[misc]
+            else:
+                kernel = torch.full((outs, ins, 3, 3), 0.01).contiguous(memory_format=_LAST)
+                made[form.name] = lambda kernel=kernel: functional.conv2d(x, kernel, padding=1)  # type: ignore[misc]
+        return made
+
+    kind = "transposed 3x3 convolution" if up else "3x3 convolution"
+    question = f"{kind}, {ins} to {outs} channels, {length} places, {threads} threads"
+    return Form[trials.fastest(question, [form.name for form in forms], runs, threads)]
+
+
+@functools.cache
+def _tiled(threads: int) -> Form:
+    """Which of the forms in tiles multiplies faster on this processor."""
+
+    def runs() -> dict[str, Callable[[], object]]:
+        channels, points, tiles = 256, 8, 128
+        x, weight = torch.full((tiles, points, channels), 0.5), torch.full((points, channels, channels), 0.01)
+        packed = _pack(weight.view(-1, channels, 1, 1), points, tiles)
+        return {
+            Form.BATCHED.name: lambda: torch.bmm(x.transpose(0, 1), weight),
+            Form.GROUPED.name: lambda: _grouped(x.view(tiles, -1), packed, points),
+        }
+
+    return Form[trials.fastest(f"tiles, {threads} threads", [Form.BATCHED.name, Form.GROUPED.name], runs, threads)]
 
 
 def _packs(ins: int, outs: int) -> bool:

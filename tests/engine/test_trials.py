@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,8 +58,8 @@ def test_that_where_nothing_can_be_kept_nothing_is_said(tmp_path: Path, monkeypa
 def test_that_a_form_that_was_found_before_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     winograd.fastest.cache_clear()
     found = winograd.fastest(*SHAPE)
-    other = next(form for form in (Form.DIRECT, Form.BATCHED) if form is not found)
-    (question,) = json.loads(trials._path().read_text("utf-8"))["found"]
+    other = next(form for form in (Form.DIRECT, winograd._tiled(1)) if form is not found)
+    (question,) = [q for q in json.loads(trials._path().read_text("utf-8"))["found"] if q.startswith("3x3")]
     trials.keep(question, other.name)
     winograd.fastest.cache_clear()
     assert winograd.fastest(*SHAPE) is other
@@ -66,3 +68,44 @@ def test_that_a_form_that_was_found_before_is_not_tried_again(monkeypatch: pytes
         winograd.fastest.cache_clear()
         assert winograd.fastest(*SHAPE) in (Form.DIRECT, Form.BATCHED, Form.GROUPED)
     winograd.fastest.cache_clear()
+
+
+def waits(seconds: float, runs: list[str], name: str) -> Callable[[], None]:
+    def run() -> None:
+        runs.append(name)
+        time.sleep(seconds)
+
+    return run
+
+
+def asked(ways: dict[str, float], threads: int = 2) -> tuple[str, list[str]]:
+    """The answer, and what was run for it."""
+    runs: list[str] = []
+    made = {name: waits(seconds, runs, name) for name, seconds in ways.items()}
+    return trials.fastest("a question", list(ways), lambda: made, threads), runs
+
+
+def test_that_the_faster_way_is_found_and_the_slower_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "_busy", lambda threads: False)
+    assert asked({"slow": 0.08, "quick": 0.01}) == ("quick", ["slow", "quick"])
+    assert asked({"slow": 0.01, "quick": 0.08}) == ("quick", [])
+
+
+def test_that_of_two_ways_that_are_as_fast_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "_busy", lambda threads: False)
+    monkeypatch.setattr(trials, "_CLEARLY", 2.0)
+    assert asked({"first": 0.02, "second": 0.018})[0] == "first"
+
+
+def test_that_an_answer_of_a_busy_processor_holds_until_one_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "_busy", lambda threads: True)
+    assert asked({"one": 0.08, "other": 0.01})[0] == "other"
+    assert asked({"one": 0.01, "other": 0.08}) == ("other", [])  # as busy as then: no better answer is to be had
+    monkeypatch.setattr(trials, "_busy", lambda threads: False)
+    assert asked({"one": 0.01, "other": 0.08})[0] == "one"
+    assert asked({"one": 0.08, "other": 0.01}) == ("one", [])
+
+
+def test_that_a_single_thread_is_timed_by_its_own_work_and_never_counts_as_disturbed() -> None:
+    assert not trials._busy(1)
+    assert isinstance(trials._busy(2), bool)
