@@ -60,9 +60,17 @@ def recall(question: str) -> str | None:
     return _kept().get(question)
 
 
-def keep(question: str, answer: str) -> None:
-    """Remember an answer for later starts."""
-    document = {"machine": _machine(), "found": {**_kept(), question: answer}}
+def standing(question: str, threads: int) -> str | None:
+    """The same, unless the processor was busy then and is free now: what was found in ``threads`` threads may then be wrong."""
+    known = recall(question)
+    if known is None or not known.endswith(_DOUBTFUL):
+        return known
+    return known.removesuffix(_DOUBTFUL) if busy(threads) else None
+
+
+def keep(question: str, answer: str, *, doubtful: bool = False) -> None:
+    """Remember an answer for later starts; a doubtful one was found while the processor was busy."""
+    document = {"machine": _machine(), "found": {**_kept(), question: answer + _DOUBTFUL * doubtful}}
     with contextlib.suppress(OSError, ExportError):
         _path().parent.mkdir(parents=True, exist_ok=True)
         with replacing(_path()) as temporary:
@@ -80,12 +88,11 @@ def fastest(
         runs: gives something to run for each; called only where they are tried.
         threads: that torch uses.
     """
-    known = recall(question)
-    answer = None if known is None else known.removesuffix(_DOUBTFUL)
-    if answer in ways and answer is not None and (answer == known or _busy(threads)):
+    answer = standing(question, threads)
+    if answer is not None and answer in ways:
         return answer
     now = time.thread_time if threads == 1 else time.perf_counter  # of one thread, what else runs does not count
-    busy = _busy(threads)
+    doubtful = busy(threads)
     left = dict(runs())
     times = dict.fromkeys(ways, math.inf)
     for near in (3.0, 1.2, 1.1):  # the first run of each also touches new memory
@@ -98,11 +105,11 @@ def fastest(
         if len(left) == 1:
             break
     answer = next(way for way in ways if times[way] <= _CLEARLY * min(times.values()))
-    keep(question, answer + _DOUBTFUL * (busy or _busy(threads)))
+    keep(question, answer, doubtful=doubtful or busy(threads))
     return answer
 
 
-def _busy(threads: int) -> bool:
+def busy(threads: int) -> bool:
     """Whether others use the processor, so that the time of what runs in several threads says little."""
     if threads == 1:
         return False

@@ -55,8 +55,9 @@ def measure() -> None:
             "window on screen after",
             f"{time.time() - psutil.Process().create_time():.2f} s",
             f"CPU {time.process_time():.2f} s",
-            "must: 1",
+            "",
             "from the start of the process",
+            "must <= 1 s",
         )
         app._start(window)
         stalls: list[float] = []  # wall clock: what a person may notice, on a busy machine the others' work too
@@ -122,9 +123,23 @@ def measure() -> None:
         losses[0] = 0
         pictures.clear()
         drag(DRAG_SECONDS)
-        row("previews a second, while a projection runs", f"{len(pictures) / DRAG_SECONDS:.0f}", "must: 10")
+        row(
+            "previews a second, while a projection runs",
+            f"{len(pictures) / DRAG_SECONDS:.0f}",
+            "",
+            "",
+            "",
+            "must >= 10",
+        )
         row("projection steps a second meanwhile", f"{losses[0] / DRAG_SECONDS:.1f}", f"alone {alone:.1f}")
-        row("100 slider moves settle in, meanwhile", f"{settled(session, previews, pictures, spin):.2f} s", "must: 0.3")
+        row(
+            "100 slider moves settle in, meanwhile",
+            f"{settled(session, previews, pictures, spin):.2f} s",
+            "",
+            "",
+            "",
+            "must <= 0.3 s",
+        )
         row(
             "longest stall of the window's thread",
             f"{1e3 * max(stalls):.0f} ms",

@@ -331,7 +331,7 @@ def test_that_which_layers_are_rough_is_found_once_for_a_generator(
         if picture is not None:
             break
     assert picture is not None
-    monkeypatch.setattr(trials, "keep", lambda question, answer: pytest.fail("tried again"))
+    monkeypatch.setattr(trials, "keep", lambda *answer, **options: pytest.fail("tried again"))
     again = Renderer(net, cache_bytes=0)
     assert torch.equal(again.render(ws, rough=True), rough)
     assert not torch.equal(again.render(ws), rough)

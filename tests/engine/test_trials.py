@@ -86,26 +86,26 @@ def asked(ways: dict[str, float], threads: int = 2) -> tuple[str, list[str]]:
 
 
 def test_that_the_faster_way_is_found_and_the_slower_soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "_busy", lambda threads: False)
+    monkeypatch.setattr(trials, "busy", lambda threads: False)
     assert asked({"slow": 0.08, "quick": 0.01}) == ("quick", ["slow", "quick"])
     assert asked({"slow": 0.01, "quick": 0.08}) == ("quick", [])
 
 
 def test_that_of_two_ways_that_are_as_fast_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "_busy", lambda threads: False)
+    monkeypatch.setattr(trials, "busy", lambda threads: False)
     monkeypatch.setattr(trials, "_CLEARLY", 2.0)
     assert asked({"first": 0.02, "second": 0.018})[0] == "first"
 
 
 def test_that_an_answer_of_a_busy_processor_holds_until_one_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trials, "_busy", lambda threads: True)
+    monkeypatch.setattr(trials, "busy", lambda threads: True)
     assert asked({"one": 0.08, "other": 0.01})[0] == "other"
     assert asked({"one": 0.01, "other": 0.08}) == ("other", [])  # as busy as then: no better answer is to be had
-    monkeypatch.setattr(trials, "_busy", lambda threads: False)
+    monkeypatch.setattr(trials, "busy", lambda threads: False)
     assert asked({"one": 0.01, "other": 0.08})[0] == "one"
     assert asked({"one": 0.08, "other": 0.01}) == ("one", [])
 
 
 def test_that_a_single_thread_is_timed_by_its_own_work_and_never_counts_as_disturbed() -> None:
-    assert not trials._busy(1)
-    assert isinstance(trials._busy(2), bool)
+    assert not trials.busy(1)
+    assert isinstance(trials.busy(2), bool)
