@@ -71,7 +71,7 @@ class Conv:
         side = self.size // 2 if self.up else self.size
         self.tiles = Weight.where_it_pays(weight, side + self.up, up=self.up)
         self._back: Callable[[Tensor], Tensor] | None = None
-        self._rough: bfloat16.Weight | None = None
+        self.rough: bfloat16.Weight | None = None  # once a rough picture is asked for
         self._source = weight
         # A layer that goes through tiles keeps no second copy of its weights.
         self.weight = None if self.tiles is not None else self._layout(weight)
@@ -110,10 +110,10 @@ class Conv:
                     torch.mm(rgb[sample], values.view(-1, self.outs).t(), out=into)
 
         if rough:
-            if self._rough is None:
+            if self.rough is None:
                 side = self.size // 2 if self.up else self.size
-                self._rough = bfloat16.Weight(self._source, self._fir * 4 if self.up else None, side)
-            x = bfloat16.convolve(x, self._rough, styles=styles, gains=gains, bias=self.bias, finish=finish)
+                self.rough = bfloat16.Weight(self._source, self._fir * 4 if self.up else None, side)
+            x = bfloat16.convolve(x, self.rough, styles=styles, gains=gains, bias=self.bias, finish=finish)
         elif self.tiles is not None and not self.up:
             x = convolve(x.float(), self.tiles, styles=styles, gains=gains, bias=self.bias, finish=finish)
         else:
@@ -279,6 +279,12 @@ class PreparedStyleGAN2:
         a = network.architecture
         ordinary = torch.equal(network.get_buffer("fir").cpu(), fir_filter([1, 3, 3, 1]))
         return ordinary and a["activation"] == "lrelu" and int(a["kernel_size"]) == 3 and network.resolution >= 8
+
+    def trim(self) -> None:
+        """Let go of the weights of rough pictures; the next one lays them out again."""
+        for block in self.blocks:
+            for _, conv in block.convs:
+                conv.rough = None
 
     def noise_gains(self) -> list[float]:
         """What a standard normal map is multiplied by in each layer: the layer's strength and the activation's gain."""

@@ -217,6 +217,8 @@ class Renderer:
     def trim(self) -> None:
         """Let go of what is only cached."""
         self._cache.clear()
+        if isinstance(self._prepared, PreparedStyleGAN2):
+            self._prepared.trim()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -281,6 +281,8 @@ def test_that_a_rough_picture_is_near_and_spoils_no_exact_one(
     assert rough.dtype == torch.float32
     assert 45 < decibels(rough, exact) < 90
     assert torch.equal(renderer.render(ws), exact)
+    renderer.trim()
+    assert torch.equal(renderer.render(ws, rough=True), rough)
     for resolution in (16, 64):
         near = renderer.render(ws, rough=True, resolution=resolution)
         assert 45 < decibels(near, fresh.render(ws, resolution=resolution)) < 90
