@@ -72,12 +72,12 @@ def test_that_importing_facelab_does_not_load_torch() -> None:
 
 def test_that_the_embedded_generator_opens_without_a_path(portraits: facelab.Generator) -> None:
     assert portraits.family == "stylegan2"
-    assert (portraits.resolution, portraits.num_ws, portraits.c_dim) == (128, 12, 0)
+    assert (portraits.resolution, portraits.num_ws, portraits.c_dim) == (256, 14, 0)
     assert portraits.z_dim == portraits.w_dim == 512
     assert portraits.w_avg.shape == (512,)
     assert portraits.w_avg.dtype == np.float32
     assert len(portraits.sha256) == 64
-    assert "stylegan2 128 px" in repr(portraits)
+    assert "stylegan2 256 px" in repr(portraits)
 
 
 def test_that_a_saved_generator_is_the_same_and_draws_the_same(tiny: facelab.Generator, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_that_render_gives_the_rounded_levels_of_synthesize(portraits: facelab.G
     ws = portraits.map(z_of(3, 512))
     pixels = portraits.render(ws)
     assert pixels.dtype == np.uint8
-    assert pixels.shape == (3, 128, 128, 3)
+    assert pixels.shape == (3, 256, 256, 3)
     levels = np.clip(np.rint((portraits.synthesize(ws) + 1) * 127.5), 0, 255).transpose(0, 2, 3, 1)
     assert (pixels != levels).mean() < 1e-3
 
@@ -290,10 +290,10 @@ def test_that_an_encoding_iterates_over_its_steps(portraits: facelab.Generator, 
     run = facelab.encode(portraits, picture, steps=6)
     steps = list(run)
     assert [s.step for s in steps] == list(range(6))
-    assert all(s.ws.shape == (1, 12, 512) and s.image.shape == (128, 128, 3) for s in steps)
+    assert all(s.ws.shape == (1, 14, 512) and s.image.shape == (256, 256, 3) for s in steps)
     assert run.losses == [s.loss for s in steps]
     assert run.loss == pytest.approx(min(run.losses))
-    assert run.ws.shape == (1, 12, 512)
+    assert run.ws.shape == (1, 14, 512)
     assert np.abs(portraits.render(run.ws, noise=run.noise)[0].astype(int) - run.image).max() <= 1
     assert steps[-1].loss < 0.7 * steps[0].loss
     assert not list(run)
@@ -301,7 +301,7 @@ def test_that_an_encoding_iterates_over_its_steps(portraits: facelab.Generator, 
 
 def test_that_touching_the_result_runs_to_the_end(portraits: facelab.Generator, picture: np.ndarray) -> None:
     run = facelab.encode(portraits, picture, space="w", steps=5)
-    assert run.ws.shape == (1, 12, 512)
+    assert run.ws.shape == (1, 14, 512)
     assert (run.ws == run.ws[:, :1]).all()
     assert len(run.losses) == 5
     assert run.noise is None  # this generator's noise does nothing
@@ -360,7 +360,7 @@ def test_that_a_run_starts_from_a_given_code(portraits: facelab.Generator, pictu
 @pytest.mark.slow
 def test_that_a_photograph_is_aligned_and_encoded(portraits: facelab.Generator) -> None:
     run = facelab.encode(portraits, resource(SAMPLE_PHOTO), steps=2)
-    assert run.target.shape == (128, 128, 3)
+    assert run.target.shape == (256, 256, 3)
     assert dict(run.code.origin)["photo"] == "astronaut"
     by_hand = facelab.encode(portraits, str(resource(SAMPLE_PHOTO)), steps=2, crop=(220, 120, 200, 10))
     assert not np.array_equal(by_hand.target, run.target)

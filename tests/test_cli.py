@@ -80,9 +80,9 @@ def test_that_psi_cutoff_and_noise_go_into_the_recipe() -> None:
     done("render", "--seed", 7, "--psi", 0.5, "--cutoff", 4, "--noise", 3, "-o", "a.png", "-q")
     made = recipe("a.png")
     assert (made.psi, made.cutoff, made.noise.mode, made.noise.seed) == ((0.5,), 4, "seed", 3)
-    psi = ",".join(f"{n / 10}" for n in range(12))
+    psi = ",".join(f"{n / 10}" for n in range(14))
     done("render", "a.png", "--psi", psi, "-o", "b.png", "-q")
-    assert recipe("b.png").psi == tuple(n / 10 for n in range(12))
+    assert recipe("b.png").psi == tuple(n / 10 for n in range(14))
     assert recipe("b.png").noise.seed == 3
     done("render", "a.png", "--psi", "-0.5", "-o", "anti.png", "-q")
     assert recipe("anti.png").psi == (-0.5,)
@@ -103,17 +103,19 @@ def test_that_a_face_file_and_arrays_are_written_and_read() -> None:
 
 @pytest.mark.slow
 def test_that_what_a_file_of_codes_does_not_say_is_said_by_options(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = np.random.RandomState(1).randn(12, 512).astype(np.float32)
+    rows = np.random.RandomState(1).randn(14, 512).astype(np.float32)
     np.savez("rows.npz", one=rows, other=rows[:1])
     assert "--read-array one or other" in said(capsys, "render", "rows.npz", "-o", "a.png")
     take = ("--read-array", "one")
     assert "--read-as w+ or w or z" in said(capsys, "render", "rows.npz", "-o", "a.png", *take)
     done("render", "rows.npz", "-o", "whole.npy", "-q", *take, "--read-as", "w+")
     assert np.array_equal(np.load("whole.npy")[0], rows)
-    assert "holds 12 codes" in said(capsys, "render", "rows.npz", "-o", "a.png", *take, "--read-as", "w")
-    assert "number 13" in said(capsys, "render", "rows.npz:13", "-o", "a.png", *take, "--read-as", "w")
+    assert f"holds {len(rows)} codes" in said(capsys, "render", "rows.npz", "-o", "a.png", *take, "--read-as", "w")
+    assert f"number {len(rows) + 1}" in said(
+        capsys, "render", f"rows.npz:{len(rows) + 1}", "-o", "a.png", *take, "--read-as", "w"
+    )
     done("render", "rows.npz:3", "-o", "third.npy", "-q", *take, "--read-as", "w")
-    assert np.array_equal(np.load("third.npy")[0], np.repeat(rows[2:3], 12, 0))
+    assert np.array_equal(np.load("third.npy")[0], np.repeat(rows[2:3], len(rows), 0))
 
 
 # -- mix ----------------------------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ def test_that_a_mix_takes_each_group_of_layers_from_the_face_that_is_said() -> N
     done("render", 1, 7, 9, "-o", "faces", "-q")
     done("mix", 1, 7, "--coarse", 1, "--middle", 0.25, "--layers", "9=0.5", "--psi", 0.8, "-o", "mix.png", "-q")
     made = recipe("mix.png")
-    second = np.array([1.0] * 4 + [0.25] * 4 + [0, 0.5, 0, 0])
+    second = np.array([1.0] * 4 + [0.25] * 4 + [0, 0.5, 0, 0, 0, 0])
     np.testing.assert_allclose(made.weights, [1 - second, second])
     assert [dict(code.origin) for code in made.sources] == [{"seed": 1}, {"seed": 7}]
     assert made.psi == (0.8,)
@@ -165,7 +167,7 @@ def test_that_a_morph_is_a_video_of_the_length_asked_for() -> None:
     with av.open("x.mp4") as video:
         frames = [f.to_ndarray(format="rgb24") for f in video.decode(video=0)]
     assert len(frames) == 10
-    assert frames[0].shape == (128, 128, 3)
+    assert frames[0].shape == (256, 256, 3)
     assert np.abs(frames[-1].astype(int) - pixels("b.png")).mean() < 6
 
 
@@ -184,7 +186,7 @@ def test_that_a_photograph_becomes_a_face_and_the_licence_is_said_once(capsys: p
     assert "wrote me.face.safetensors (loss " in err
     made, code = read_face(Path("me.face.safetensors"))
     assert made.sources[0].origin["photo"] == "astronaut"
-    assert code.array.shape == (12, 512)
+    assert code.array.shape == (14, 512)
     done("encode", PHOTO, "-o", "me.png", "--steps", 2, "--space", "w")
     assert "300-W" not in capsys.readouterr().err
     assert recipe("me.png").sources[0].space == "w"
@@ -234,12 +236,12 @@ def test_that_a_tuned_face_is_drawn_again_with_its_tuning_and_not_without(capsys
 def test_that_info_tells_of_the_generator(capsys: pytest.CaptureFixture[str]) -> None:
     done("info", "--json")
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["what"], facts["family"], facts["resolution"]) == ("generator", "stylegan2", 128)
-    assert len(facts["layers"]) == facts["num_ws"] == 12
+    assert (facts["what"], facts["family"], facts["resolution"]) == ("generator", "stylegan2", 256)
+    assert len(facts["layers"]) == facts["num_ws"] == 14
     done("info", resource(EMBEDDED_GENERATOR))
     out = capsys.readouterr().out
     assert f"sha256: {facts['sha256']}\n" in out
-    assert "b128.torgb" in out
+    assert "b256.torgb" in out
 
 
 def test_that_info_tells_of_faces_latents_and_photographs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,7 +253,7 @@ def test_that_info_tells_of_faces_latents_and_photographs(capsys: pytest.Capture
         facts.append(json.loads(capsys.readouterr().out))
     assert [f["what"] for f in facts] == ["face", "latents", "photo"]
     assert facts[0]["sources"][0]["origin"] == {"seed": 3}
-    assert facts[1]["shape"] == [1, 12, 512]
+    assert facts[1]["shape"] == [1, 14, 512]
 
 
 def test_that_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,8 +304,8 @@ def test_that_a_converted_generator_draws_the_same(capsys: pytest.CaptureFixture
         (["render", "--seed", "1", "-o", "a.bmp"], "a.bmp"),
         (["render", "--seed", "1", "-o", "no/a.png"], "folder does not exist"),
         (["render", "--seed", "1", "--psi", "nan", "-o", "a.png"], "not finite"),
-        (["render", "--seed", "1", "--psi", "1,2", "-o", "a.png"], "one number or 12"),
-        (["render", "--seed", "1", "--psi", "1,1,1,1,1,1,1,1,1,1,1,1", "--cutoff", "2", "-o", "a.png"], "not both"),
+        (["render", "--seed", "1", "--psi", "1,2", "-o", "a.png"], "one number or 14"),
+        (["render", "--seed", "1", "--psi", "1,1,1,1,1,1,1,1,1,1,1,1,1,1", "--cutoff", "2", "-o", "a.png"], "not both"),
         (["render", "--seed", "1", "--noise", "loud", "-o", "a.png"], "const, none, own or a seed"),
         (["render", "--seed", "1", "--move", "0.1,0", "-o", "a.png"], "StyleGAN3"),
         (["render", "--seed", "1", "--move", "1", "-o", "a.png"], "x,y"),
@@ -316,7 +318,7 @@ def test_that_a_converted_generator_draws_the_same(capsys: pytest.CaptureFixture
         (["plane", "-o", "a.png", "--tile", "1024", "--columns", "200", "--rows", "200"], "million pixels"),
         (["mix", "1", "-o", "a.png"], "at least two faces"),
         (["mix", "1", "2", "3", "--fine", "1", "-o", "a.png"], "1 share for 3 faces"),
-        (["mix", "1", "2", "--layers", "12=1", "-o", "a.png"], "layers 0 to 11"),
+        (["mix", "1", "2", "--layers", "14=1", "-o", "a.png"], "layers 0 to 13"),
         (["mix", "1", "2", "--layers", "1-3", "-o", "a.png"], "layers and a share"),
         (["mix", "1", "2", "-o", "no/a.png"], "folder does not exist"),
         (["morph", "1", "-o", "x.mp4"], "at least two faces"),
@@ -469,7 +471,7 @@ def test_that_an_interrupted_encoding_keeps_its_best_code() -> None:
     _, err = run.communicate(timeout=30)
     assert run.returncode == 130
     assert "the best code of" in err
-    assert read_face(Path("me.face.safetensors"))[1].array.shape == (12, 512)
+    assert read_face(Path("me.face.safetensors"))[1].array.shape == (14, 512)
 
 
 @pytest.mark.slow

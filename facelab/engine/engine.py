@@ -81,7 +81,7 @@ DESCENT_SIDE = (
 )
 COARSE = 32  # pixels; a picture smaller than this shows nobody anything
 PATIENCE = 0.03  # seconds for which nobody needs a coarse picture; its colours are not those of the whole one
-SLOW = 512  # pixels; from this size on a generator takes so long that coarse tiles come first
+SLOW = 256  # pixels; from this size on a generator takes so long that coarse tiles come first
 
 
 _Batch: TypeAlias = tuple[list[int], Model, Floats, Look]  # places among the recipes, generator, codes, look

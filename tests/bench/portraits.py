@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+SIZE = 256  # of the generator that ships
+
 _DRAW = """
 import os, time
 os.environ["LP_NUM_THREADS"] = "0"
@@ -46,13 +48,15 @@ def main() -> None:
 
     from facelab.portraits import dataset, training
     from facelab.portraits.factors import sample_phi
+    from facelab.portraits.forward import fastest_precision
 
+    precision = str(fastest_precision()).removeprefix("torch.")
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, phi in (("held-out", dataset.held_out_phi(0)), ("chunk-00000", sample_phi(rng, 64))):
-            dataset.write(folder / f"{file}.npz", phi, rng.integers(0, 255, (len(phi), 128, 128, 3)).astype(np.uint8))
-        run = training.Run(folder / "run", folder)
+            dataset.write(folder / f"{file}.npz", phi, rng.integers(0, 255, (len(phi), SIZE, SIZE, 3)).astype(np.uint8))
+        run = training.Run(folder / "run", folder, training.Plan(resolution=SIZE, precision=precision))
         batches = run.pictures.batches(rng, run.plan.batch)
         for threads in (1, 2):
             torch.set_num_threads(threads)
@@ -64,7 +68,7 @@ def main() -> None:
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             seen = steps * run.plan.batch
             print(
-                f"train 128 px, {threads} thread(s): {seen / wall:.1f} pictures/s, {1e3 * cpu / seen:.0f} ms of processor time each"
+                f"train {SIZE} px in {precision}, {threads} thread(s): {seen / wall:.1f} pictures/s, {1e3 * cpu / seen:.0f} ms of processor time each"
             )
 
 

@@ -72,7 +72,7 @@ def test_that_a_photograph_becomes_a_face_a_mix_a_video_and_comes_back(
     # Faces are there by themselves.
     qtbot.waitUntil(lambda: session.generator is not None, timeout=60_000)
     qtbot.waitUntil(
-        lambda: preview.view.pixels is not None and preview.view.pixels.shape == (128, 128, 3), timeout=60_000
+        lambda: preview.view.pixels is not None and preview.view.pixels.shape == (256, 256, 3), timeout=60_000
     )
     first = session.state.recipe
     assert first is not None
@@ -127,7 +127,7 @@ def test_that_a_photograph_becomes_a_face_a_mix_a_video_and_comes_back(
     with av.open(str(video)) as container:
         frames = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
     assert len(frames) == 12
-    assert frames[0].shape == (128, 128, 3)
+    assert frames[0].shape == (256, 256, 3)
     assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 5
 
     # The picture, dropped back, is the exact face.
@@ -267,8 +267,8 @@ def test_that_in_five_minutes_a_face_is_found_mixed_kept_and_exported(
     qtbot.waitUntil(picture.is_file, timeout=30_000)
     rest(qtbot, window)
     with Image.open(picture) as image:
-        assert image.size == (256, 256)
-        small = np.asarray(image.resize((128, 128), Image.Resampling.BOX)).astype(int)
+        assert image.size == (512, 512)
+        small = np.asarray(image.resize((256, 256), Image.Resampling.BOX)).astype(int)
     assert preview.pixels is not None
     assert np.abs(small - preview.pixels).mean() < 3
     found = read_recipe(picture)
