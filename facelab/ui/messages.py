@@ -73,20 +73,25 @@ class Together:
 
     def __init__(self, say: Callable[[object], None]) -> None:
         self._say = say
+        self._names: list[str] = []
         self._open = 0
-        self._failed: list[tuple[str, object]] = []
+        self._failed: dict[int, object] = {}
 
     def watch(self, name: str, ticket: Ticket) -> None:
         """One more of them, which ``ticket`` looks at."""
+        place = len(self._names)
+        self._names.append(name)
         self._open += 1
-        ticket.failed.connect(lambda error: self._failed.append((name, error)))
+        ticket.failed.connect(lambda error: self._failed.update({place: error}))
         ticket.closed.connect(self._closed)
 
     def _closed(self, _: str) -> None:
         self._open -= 1
-        if not self._open and self._failed:
-            errors = [error for _, error in self._failed]
-            self._say(errors[0] if len(errors) == 1 else FacelabError(not_opened(self._failed)))
+        if self._open or not self._failed:
+            return
+        # In the order in which they came, whichever was looked at first.
+        failed = [(self._names[place], self._failed[place]) for place in sorted(self._failed)]
+        self._say(failed[0][1] if len(failed) == 1 else FacelabError(not_opened(failed)))
 
 
 def not_opened(failed: Sequence[tuple[str, object]]) -> str:
