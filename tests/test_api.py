@@ -299,6 +299,7 @@ def test_that_an_encoding_iterates_over_its_steps(portraits: facelab.Generator, 
     assert not list(run)
 
 
+@pytest.mark.slow
 def test_that_touching_the_result_runs_to_the_end(portraits: facelab.Generator, picture: np.ndarray) -> None:
     run = facelab.encode(portraits, picture, space="w", steps=5)
     assert run.ws.shape == (1, 14, 512)

@@ -300,7 +300,7 @@ def test_that_a_download_tells_its_progress_and_where_the_file_is(
     (tmp_path / "served" / "net.pkl").write_bytes(content)
     handler = functools.partial(QuietHandler, directory=str(tmp_path / "served"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             first = dataclasses.replace(

@@ -113,9 +113,8 @@ def psnr(a: Pixels, b: Pixels) -> float:
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
         {"optimiser": "lbfgs"},
-        *(pytest.param(s, marks=pytest.mark.slow) for s in ({"space": "w"}, {"initial_noise": 0.05})),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ({}, {"space": "w"}, {"initial_noise": 0.05})),
     ],
 )
 def test_that_a_face_of_the_generator_is_found_again(model: Model, settings: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ def test_that_y_is_white(built: tuple[m.Mapping, m.Readout]) -> None:
     assert abs(float((y**4).mean()) - 3) < 0.3
 
 
+@pytest.mark.slow
 def test_that_a_direction_moves_its_own_factor_and_no_other(built: tuple[m.Mapping, m.Readout]) -> None:
     read = built[1]
     assert np.linalg.norm(read.directions, axis=1) == pytest.approx(np.ones(K), abs=1e-5)
@@ -48,6 +49,7 @@ def test_that_a_direction_moves_its_own_factor_and_no_other(built: tuple[m.Mappi
     assert moved == pytest.approx(np.eye(K), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_that_an_ordinary_stylegan2_mapping_computes_the_same_w(built: tuple[m.Mapping, m.Readout]) -> None:
     made = built[0]
     network = build("stylegan2", {"resolution": 8, "channels": [4, 4], "mapping_features": [m.DIM] * m.LAYERS})
@@ -57,11 +59,13 @@ def test_that_an_ordinary_stylegan2_mapping_computes_the_same_w(built: tuple[m.M
     assert network.map(torch.from_numpy(z)).detach().numpy() == pytest.approx(made.w(z), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_that_layers_follow_the_groups(built: tuple[m.Mapping, m.Readout]) -> None:
     read = built[1]
     assert [tuple(row) for row in read.layers] == [((0, 4), (4, 8), (8, 12))[g] for g in GROUP]
 
 
+@pytest.mark.slow
 def test_that_a_readout_survives_its_file(built: tuple[m.Mapping, m.Readout], tmp_path: Path) -> None:
     read = built[1]
     read.save(tmp_path / "directions.npz")

@@ -81,6 +81,7 @@ def test_that_a_resumed_run_goes_on_as_if_it_had_not_stopped(trained: training.R
     assert _equal(straight.average, again.average)
 
 
+@pytest.mark.slow
 def test_that_styles_never_read_factors_of_another_group(trained: training.Run) -> None:
     for name, mask in training.owner_masks(trained.network).items():
         weight = training.style(trained.network, name).weight
