@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import gc
-import importlib
 import logging
 import logging.handlers
 import os
@@ -169,9 +168,8 @@ def _window(
 
 
 def _engine(chosen: Settings) -> Engine:
-    # On the worker's thread: what takes long to load loads here, while the window is already on screen. The plot comes first:
-    # with a generator there may be curves to draw. Loading it makes no QObject, which would belong to this thread.
-    importlib.import_module("facelab.ui.plot")
+    # On the worker's thread: what takes long to load loads here, while the window is already on screen. Nothing that uses Qt's
+    # widgets, the plot least of all: classes of Qt that two threads make at once can crash.
     import torch
 
     from facelab.engine.engine import TorchEngine

@@ -1,6 +1,6 @@
 """The log-log plot that the loss panel draws in.
 
-A module of its own, since pyqtgraph takes as long to load as a third of the window: the worker's thread loads it, behind it.
+A module of its own, since pyqtgraph takes as long to load as a third of the window: it is loaded with the first curve.
 """
 
 from __future__ import annotations
